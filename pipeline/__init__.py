@@ -1,0 +1,1 @@
+"""The machine that runs recipes: choices, steps, rows, records, teachers and the ledger."""

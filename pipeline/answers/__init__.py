@@ -1,0 +1,1 @@
+"""Find, normalise and compare final answers."""

@@ -1,0 +1,76 @@
+"""Prompt files: plain text with `<<system>>`, `<<user>>` and `<<assistant>>` turns and `{{field}}`, nothing else."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import UsageError
+from pipeline.rows import Message, Problem
+
+FOLDER = Path(__file__).resolve().parent.parent / "prompts"
+TURN = re.compile(r"^<<(system|user|assistant)>>[ \t]*\n?", re.MULTILINE)
+FIELD = re.compile(r"\{\{(\w+)\}\}")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A chat with holes in it."""
+
+    name: str
+    turns: tuple[Message, ...]
+    hash: str
+    """SHA-256 of the file's text, hex."""
+
+    @classmethod
+    def load(cls, name: str, base: Path) -> "Prompt":
+        """Read `prompts/<name>.txt`, or a file of the user's own at a path relative to `base`.
+
+        Raises:
+            UsageError: no such file, or a file without turns.
+        """
+        own = base / name
+        shipped = FOLDER / f"{name}.txt"
+        path = own if own.is_file() else shipped
+        if not path.is_file():
+            raise UsageError(f"no prompt {name!r}", f"give a file's path, or one of: {', '.join(names())}")
+        text = path.read_text(encoding="utf-8")
+        pieces = TURN.split(text)
+        if pieces[0].strip() or len(pieces) < 3:
+            raise UsageError(f"{path}:1: a prompt begins with a turn", "write <<system>> or <<user>> on its first line")
+        turns = tuple(
+            Message.model_validate({"role": role, "content": body.strip("\n")})
+            for role, body in zip(pieces[1::2], pieces[2::2], strict=True)
+        )
+        return cls(name, turns, hashlib.sha256(text.encode()).hexdigest())
+
+    def render(self, fields: Mapping[str, str]) -> tuple[Message, ...]:
+        """Fill the holes; a value is put in as it stands and never read again for holes.
+
+        Raises:
+            UsageError: the file names a field that the stage does not fill.
+        """
+
+        def fill(match: re.Match[str]) -> str:
+            name = match.group(1)
+            if name not in fields:
+                raise UsageError(
+                    f"prompt {self.name!r} has {{{{{name}}}}}, which is not filled here",
+                    f"fields of this prompt: {', '.join(sorted(fields))}",
+                )
+            return fields[name]
+
+        return tuple(turn.model_copy(update={"content": FIELD.sub(fill, turn.content)}) for turn in self.turns)
+
+
+def names() -> list[str]:
+    """The prompts that come with the project."""
+    return sorted(str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.rglob("*.txt"))
+
+
+def problem_fields(problem: Problem) -> dict[str, str]:
+    """What a prompt about a problem may name: `question` (options beneath it), `answer`, `choices`."""
+    options = "\n".join(f"({chr(ord('a') + i)}) {choice}" for i, choice in enumerate(problem.choices))
+    question = f"{problem.question}\nAnswer Choices:\n{options}" if options else problem.question
+    return {"question": question, "choices": options, "answer": problem.answer or ""}

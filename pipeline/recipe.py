@@ -1,0 +1,88 @@
+"""What a recipe is: a function from the user's choices to a list of steps, one file a method, found by name."""
+
+import importlib.util
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import ModuleType
+
+from pydantic import ValidationError
+
+from pipeline.choices import Choices, first_fault, nearest
+from pipeline.errors import UsageError
+from pipeline.stage import Stage
+
+FOLDER = Path(__file__).resolve().parent / "recipes"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage at a named place."""
+
+    name: str
+    stage: Stage
+    rows: tuple[str, ...] = ()
+    """Steps whose rows it reads, one after another."""
+    uses: Mapping[str, str] = field(default_factory=dict)
+    """Other steps whose folders it looks into, by the part that they play."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Every step that it depends on."""
+        return (*self.rows, *self.uses.values())
+
+
+Recipe = Callable[[Choices], list[Step]]
+
+
+def names() -> list[str]:
+    """The recipes that come with the project, as users write them."""
+    return sorted(path.stem.replace("_", "-") for path in FOLDER.glob("[a-z]*.py"))
+
+
+def module(name: str, base: Path) -> ModuleType:
+    """The module of a recipe, by name or by the path of a user's own file.
+
+    Raises:
+        UsageError: there is no such recipe, or the file has no function `recipe`.
+    """
+    own = base / name
+    path = own if own.suffix == ".py" else FOLDER / f"{name.replace('-', '_')}.py"
+    if not path.is_file():
+        raise UsageError(f"no recipe {name!r}", nearest(name, names()))
+    spec = importlib.util.spec_from_file_location(f"pipeline.recipes.{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    if not inspect.isfunction(getattr(found, "recipe", None)):
+        raise UsageError(f"{path} has no function `recipe`", "write `def recipe(choices: Choices) -> list[Step]`")
+    return found
+
+
+def steps(choices: Choices) -> list[Step]:
+    """The steps of the chosen recipe, with what the user set on their fields.
+
+    Raises:
+        UsageError: an unknown recipe, step or field, or a value that a field does not take.
+    """
+    made: list[Step] = module(choices.recipe, choices.base).recipe(choices)
+    for address, value in choices.set.items():
+        step_name, _, field_name = address.partition(".")
+        step = next((step for step in made if step.name == step_name), None)
+        if step is None:
+            raise UsageError(
+                f"set: no step {step_name!r} in recipe {choices.recipe!r}", nearest(step_name, [s.name for s in made])
+            )
+        if field_name not in type(step.stage).model_fields:
+            raise UsageError(
+                f"set: step {step_name!r} has no field {field_name!r}",
+                nearest(field_name, list(type(step.stage).model_fields)),
+            )
+        fields = {name: getattr(step.stage, name) for name in type(step.stage).model_fields}
+        try:
+            stage = type(step.stage).model_validate({**fields, field_name: value})
+        except ValidationError as error:
+            raise UsageError(f"set: {address}: {first_fault(error)}") from None
+        made[made.index(step)] = replace(step, stage=stage)
+    return made

@@ -1,0 +1,128 @@
+"""Every row type: the data dictionary.
+
+A row is frozen and self-contained: it can be read without the step before it. Rows hold nothing that depends on
+timing, so a run that was killed and begun again writes the same bytes. An id is read by people, never parsed.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Row(BaseModel):
+    """What every row has."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    """Unique within its step."""
+    parent: str | None = None
+    """Id of the row that it was made from, in the step before; None for a row that came from outside."""
+
+
+class Message(BaseModel):
+    """One turn of a chat."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Problem(Row):
+    """A question, with its gold answer where one is known.
+
+    {"id": "train-7", "question": "What is 4 + 3 - 2?", "answer": "5", "source": "reasoning_gym:chain_sum"}
+    """
+
+    question: str
+    answer: str | None = None
+    """Gold; None where nobody knows it."""
+    choices: tuple[str, ...] = ()
+    """Options of a multiple-choice question, in order: (a), (b), ...; empty for any other."""
+    kind: Literal["reasoning", "general"] = "reasoning"
+    source: str = ""
+    """Where it came from, as the user named it."""
+    licence: str | None = None
+    scorer: str | None = None
+    """`reasoning_gym:NAME` where the generator brings its own scorer; None compares with the gold answer."""
+    metadata: dict[str, Any] = {}
+    """What that scorer needs; empty for all others."""
+
+
+class Solution(Row):
+    """One sample of a teacher for one problem; its parent is the problem.
+
+    {"id": "train-7/0", "problem": {...}, "text": "4 + 3 = 7. 7 - 2 = 5. The answer is 5.", "found": "5", ...}
+    """
+
+    problem: Problem
+    thoughts: str = ""
+    """What the teacher thought before it replied, where it showed that; never part of `text`."""
+    text: str
+    """The reply: rationale and final answer as the teacher wrote them."""
+    rationale: str
+    """`text` without the sentence that states the final answer."""
+    found: str | None
+    """The final answer as it was read; None where none was found."""
+    cut: bool = False
+    """The reply ended at its token limit."""
+    hinted: bool = False
+    """The teacher was shown the gold answer and asked for the reasons."""
+    verdict: Literal["right", "wrong", "unverifiable"] | None = None
+    """Set by `check`; None before it."""
+    vote_share: float | None = None
+    """Set by `vote`: share of all samples of the problem, 0..1, that gave this answer; None before it."""
+    teacher: str
+    """The teacher's name in the choices."""
+    keys: tuple[str, ...]
+    """Ledger keys (hex) of the replies that it was made from, in the order in which they were asked."""
+
+
+class Example(Row):
+    """One row of the data set: what the student reads and what it must write; its parent is the solution.
+
+    {"id": "train-7/0", "prompt": [{"role": "user", "content": "What is 4 + 3 - 2?"}],
+     "completion": "4 + 3 = 7. 7 - 2 = 5. The answer is 5.", "task": "solve", "weight": 1.0, ...}
+    """
+
+    prompt: tuple[Message, ...]
+    completion: str
+    task: Literal["solve", "label", "rationale"] = "solve"
+    weight: float = 1.0
+    """Factor on the mean loss of this row, so that a long row does not outweigh a short one."""
+    problem_id: str
+    answer: str | None = None
+    """The final answer that the completion states; None where it states none."""
+    source: str = ""
+    licence: str | None = None
+    teacher: str = ""
+    keys: tuple[str, ...] = ()
+
+
+class Prediction(Row):
+    """What one model answered to one held-out problem; its parent is the problem."""
+
+    model: Literal["base", "base_few_shot", "student", "teacher"]
+    text: str
+    found: str | None
+    right: bool
+    cut: bool = False
+    """The text ended at its token limit."""
+    tokens: int | None = None
+    """Tokens generated; None where the teacher did not say."""
+
+
+class Dropped(BaseModel):
+    """A row that a step did not carry on, and why; it stays in `dropped.jsonl`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    """Id of the row that entered, or of the child that was not made of it."""
+    parent: str | None = None
+    """For a child that was not made: the id of the row that entered."""
+    reason: str
+    """Stable snake_case; people and tests match on it."""
+    detail: str = ""
+    """One line for a person: the value met, cut short."""

@@ -1,0 +1,1 @@
+"""Load, prove, generate: what train and evaluate share."""

@@ -1,0 +1,1 @@
+"""One door in front of one ledger of paid replies; the only asynchronous code."""

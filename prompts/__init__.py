@@ -1,0 +1,1 @@
+"""Prompt files, found beside the package."""

@@ -1,0 +1,1 @@
+"""The work, one verb a module."""
