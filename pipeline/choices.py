@@ -131,7 +131,7 @@ class Choices(Choice):
     """Most that this run may spend; None sets no cap."""
     set: Mapping[str, Any] = {}
     """`step.field: value`, over what the recipe chose."""
-    base: Path = Field(default=Path("."), exclude=True)
+    base: Path = Field(default=Path(), exclude=True)
     """Folder of the file: paths in it are relative to it."""
 
     @model_validator(mode="after")
@@ -174,7 +174,7 @@ def load(file: Path | None, over: Mapping[str, Any], set_over: Sequence[str] = (
         settings = raw.get("set") or {}
         raw["set"] = {**settings, address: yaml.safe_load(text)}
     try:
-        return Choices.model_validate({**raw, "base": path.parent if file else Path(".")})
+        return Choices.model_validate({**raw, "base": path.parent if file else Path()})
     except ValidationError as error:
         raise UsageError(f"{name}: {first_fault(error)}", _nearest_key(error)) from None
 
