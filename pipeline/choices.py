@@ -221,8 +221,12 @@ def _nearest_key(error: ValidationError) -> str | None:
     fault = error.errors()[0]
     if fault["type"] != "extra_forbidden":
         return None
-    parts: dict[str, type[BaseModel]] = {"data": Data, "student": Student, "teachers": TeacherChoice}
-    model: type[BaseModel] = Choices
-    if len(fault["loc"]) > 1:
-        model = Source if len(fault["loc"]) > 3 - ("teachers" in fault["loc"]) else parts[str(fault["loc"][0])]
+    inner: dict[tuple[object, int], type[BaseModel]] = {
+        ("data", 2): Data,
+        ("data", 4): Source,
+        ("student", 2): Student,
+        ("teachers", 3): TeacherChoice,
+        ("teachers", 4): Price,
+    }
+    model = inner.get((fault["loc"][0], len(fault["loc"])), Choices)
     return nearest(str(fault["loc"][-1]), [name for name in model.model_fields if name != "base"])

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.errors import UsageError
@@ -44,6 +44,22 @@ class Prompt:
             for role, body in zip(pieces[1::2], pieces[2::2], strict=True)
         )
         return cls(name, turns, hashlib.sha256(text.encode()).hexdigest())
+
+    @property
+    def asked(self) -> "Prompt":
+        """The turns up to the model's own: a student's prompt file ends with the turn that it is to write."""
+        return replace(self, turns=self.turns[:-1]) if self.turns[-1].role == "assistant" else self
+
+    def example(self, fields: Mapping[str, str]) -> tuple[tuple[Message, ...], str]:
+        """What a student reads, and what it is to write.
+
+        Raises:
+            UsageError: the file does not end with an assistant's turn.
+        """
+        rendered = self.render(fields)
+        if rendered[-1].role != "assistant":
+            raise UsageError(f"prompt {self.name!r} must end with <<assistant>>, the turn that the student writes")
+        return rendered[:-1], rendered[-1].content
 
     def render(self, fields: Mapping[str, str]) -> tuple[Message, ...]:
         """Fill the holes; a value is put in as it stands and never read again for holes.

@@ -85,4 +85,10 @@ def steps(choices: Choices) -> list[Step]:
         except ValidationError as error:
             raise UsageError(f"set: {address}: {first_fault(error)}") from None
         made[made.index(step)] = replace(step, stage=stage)
+    for step in made:
+        for field_name, teacher in step.stage.marked("teacher").items():
+            if teacher not in choices.teachers:
+                raise UsageError(
+                    f"{step.name}.{field_name}: no teacher {teacher!r}", nearest(teacher, list(choices.teachers))
+                )
     return made

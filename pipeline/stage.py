@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Protocol, TypeVar
+from typing import Annotated, Any, ClassVar, Protocol, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -129,6 +129,12 @@ class Stage(BaseModel, ABC):
     """Raised when the same fields and input give other output."""
     reads: ClassVar[type[Row] | None] = None
     writes: ClassVar[type[Row]]
+    precious: ClassVar[bool] = False
+    """What it made took long and is not in the ledger: `run all` stops rather than replace it unasked."""
+    may_be_empty: ClassVar[bool] = False
+    """It may carry nothing on; from the others an empty step is an error."""
+    resumes: ClassVar[bool] = False
+    """It goes on in a folder that a killed run left half made; the others begin anew."""
 
     @classmethod
     def name(cls) -> str:
@@ -152,7 +158,8 @@ class Stage(BaseModel, ABC):
         found = {}
         for name, info in type(self).model_fields.items():
             value = getattr(self, name)
-            if mark in info.metadata and isinstance(value, str):
+            optional = [get_args(part) for part in get_args(info.annotation)]
+            if isinstance(value, str) and (mark in info.metadata or any(mark in part for part in optional)):
                 found[name] = value
         return found
 

@@ -1,1 +1,7 @@
-"""Find, normalise and compare final answers."""
+"""Final answers: find them in a text, bring them to one form, compare them with gold."""
+
+from pipeline.answers.canonical import normalise
+from pipeline.answers.extract import find, split
+from pipeline.answers.verdict import judge
+
+__all__ = ["find", "judge", "normalise", "split"]

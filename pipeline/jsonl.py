@@ -1,0 +1,48 @@
+"""Rows in files: one JSON object a line, read as often as wanted."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pipeline.rows import Row
+
+RowT = TypeVar("RowT", bound=Row)
+
+
+class StoredRows(Generic[RowT]):
+    """The rows of one or several files, one file after another; holds none of them in memory."""
+
+    def __init__(self, paths: Sequence[Path], row_type: type[RowT]) -> None:
+        self.paths = tuple(paths)
+        self.row_type = row_type
+
+    def __iter__(self) -> Iterator[RowT]:
+        for path in self.paths:
+            with path.open("rb") as lines:
+                for line in lines:
+                    yield self.row_type.model_validate_json(line)
+
+    def __len__(self) -> int:
+        total = 0
+        for path in self.paths:
+            with path.open("rb") as lines:
+                total += sum(1 for _ in lines)
+        return total
+
+
+def read_rows(path: Path, row_type: type[RowT]) -> list[RowT]:
+    """All rows of one file."""
+    return list(StoredRows([path], row_type))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write one JSON document whole or not at all: a reader sees the old file or the new one."""
+    part = path.with_name(path.name + ".part")
+    with part.open("w", encoding="utf-8") as file:
+        json.dump(value, file, indent=2, ensure_ascii=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)

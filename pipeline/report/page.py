@@ -1,0 +1,146 @@
+"""The HTML report of a run: one file that needs nothing else, of what was measured in that run and nothing more."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.report import examples, figures
+from pipeline.report.files import RunFiles, StepFiles
+from pipeline.report.verdict import LABELS, judge, percent, points
+from pipeline.status import duration
+
+MEASURES = "evaluate"
+"""Its rows are predictions, which have their own section; every other step stands in the funnel."""
+
+
+def write_report(run_folder: Path) -> Path:
+    """Write `report.html` from the files of the run; a section whose files are missing is left out."""
+    import jinja2
+
+    run = RunFiles.read(run_folder)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).resolve().parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(percent=percent, points=points, duration=duration, number=_number, yaml=_yaml)
+    page = environment.get_template("page.html.j2").render(
+        run=run,
+        heading=_heading(run),
+        evaluation=_evaluation(run),
+        funnel=_funnel(run),
+        trainings=[_training(step) for step in run.of_stage("train")],
+        kept=examples.kept(run),
+        dropped=examples.dropped(run),
+        seeds=_seeds(run),
+        labels=LABELS,
+    )
+    path = run_folder / "report.html"
+    part = path.with_name("report.html.part")
+    part.write_text(page, encoding="utf-8")
+    part.replace(path)
+    return path
+
+
+def _heading(run: RunFiles) -> dict[str, Any]:
+    choices = run.about.get("choices")
+    if not choices:
+        return {"title": run.folder.name, "self_distillation": False}
+    teacher = choices["teachers"]["main"]
+    names = [teacher.get("model") or teacher["local"], choices["student"]["model"]]
+    told = ["the embedded model" if name == "embedded" else str(name) for name in names]
+    alike = bool(run.about.get("self_distillation"))
+    title = f"{told[0]} distilled into itself" if alike else f"{told[0]} distilled into {told[1]}"
+    return {"title": title[0].upper() + title[1:], "self_distillation": alike}
+
+
+def _evaluation(run: RunFiles) -> dict[str, Any] | None:
+    """Scores, interval marks and examples of the last evaluation; None where nothing was measured."""
+    steps = [step for step in run.of_stage(MEASURES) if step.json("scores.json")]
+    if not steps:
+        return None
+    scores = steps[-1].json("scores.json")
+    models = {name: scores["models"][name] for name in LABELS if name in scores["models"]}
+    over = scores["gain"]["over"] if scores.get("gain") else "base"
+    return {
+        "verdict": judge(scores),
+        "models": models,
+        "seconds": (steps[-1].json("timings.json") or {}).get("seconds", {}),
+        "whiskers": figures.whiskers(models),
+        "contrasts": examples.contrasts(run, steps[-1], over),
+        "gain": scores.get("gain"),
+    }
+
+
+def _funnel(run: RunFiles) -> list[dict[str, Any]]:
+    """Each data step with what entered, was written and was dropped; bars share one scale, in percent."""
+    steps = [step for step in run.steps if step.record.counts and step.record.stage != MEASURES]
+    counts = {step.name: step.record.counts for step in steps if step.record.counts}
+    most = max([max(c.written, c.entered, *c.dropped.values()) for c in counts.values()], default=0) or 1
+    return [
+        {
+            "name": step.name,
+            "counts": counts[step.name],
+            "noun": _noun(step),
+            "width": 100 * counts[step.name].written / most,
+            "reasons": [
+                {"name": reason, "count": count, "width": 100 * count / most}
+                for reason, count in sorted(counts[step.name].dropped.items(), key=lambda item: -item[1])
+            ],
+        }
+        for step in steps
+    ]
+
+
+def _noun(step: StepFiles) -> str:
+    row = next(step.rows(), {})
+    for field, noun in (("completion", "examples"), ("text", "solutions"), ("question", "problems")):
+        if field in row:
+            return noun
+    return "rows"
+
+
+def _training(step: StepFiles) -> dict[str, Any]:
+    samples = step.json("training_sample.json") or []
+    return {
+        "step": step,
+        "curve": figures.loss_curve(step.lines("log.jsonl")),
+        "settings": {name: value for name, value in step.record.fields.items() if value is not None},
+        "sample": _spans(samples[0]["tokens"]) if samples else None,
+        "tokens": len(samples[0]["tokens"]) if samples else 0,
+        "trained": sum(token["trained"] for token in samples[0]["tokens"]) if samples else 0,
+    }
+
+
+def _spans(tokens: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Neighbouring tokens of the same kind as one piece of text."""
+    spans: list[dict[str, Any]] = []
+    for token in tokens:
+        if spans and spans[-1]["trained"] == token["trained"]:
+            spans[-1]["text"] += token["text"]
+        else:
+            spans.append(dict(token))
+    return spans
+
+
+def _seeds(run: RunFiles) -> dict[str, Any]:
+    return {
+        f"{step.name}.{name}": value
+        for step in run.steps
+        for name, value in step.record.fields.items()
+        if name == "seed" or name.endswith("_seed")
+    }
+
+
+def _number(value: float | None) -> str:
+    """A count with thousands, a measure with four digits, a dash for what was not measured."""
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+
+
+def _yaml(value: Any) -> str:
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)

@@ -1,0 +1,181 @@
+"""Problems made of the records of the user's sources.
+
+An id in the source is kept; one of digits alone gets the source's short name before it (`train-7`), since every file
+counts from 0. Where the source gives none, the id is made of the question (`train-1f0c6a2b`), so that a problem put in
+or taken out changes no other's id. Two records with one id are an error, over all sources.
+"""
+
+import hashlib
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from pipeline import generated
+from pipeline.answers.canonical import LETTERS, SYMBOLS, option
+from pipeline.choices import Source, nearest
+from pipeline.errors import UsageError
+from pipeline.records import records, stem
+from pipeline.rows import Problem
+
+FIELDS = ("id", "question", "answer", "choices")
+OFTEN_NAMED = {
+    "question": ("problem", "prompt", "query", "input", "instruction", "text"),
+    "answer": ("gold", "solution", "target", "output", "label", "answerKey", "expected"),
+    "choices": ("options",),
+}
+GSM8K_ANSWER = re.compile(r"^[ \t]*####[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
+
+
+def problems(sources: Sequence[Source], base: Path) -> Iterator[Problem]:
+    """The problems of all sources, one source after another, read as they are asked for.
+
+    Args:
+        sources: what the user named.
+        base: folder that their paths are relative to.
+
+    Raises:
+        UsageError: a source that cannot be read, or a record that is no problem; says where.
+    """
+    places: dict[str, str] = {}
+    repeats: Counter[str] = Counter()
+    for source in sources:
+        _check_fields(source)
+        name, place = stem(source), None
+        for place, record in islice(records(source, base), source.limit):
+            problem = _problem(record, source, place)
+            identity = _given_id(record, source, name, place) or _made_id(problem, name, repeats)
+            if identity in places:
+                raise UsageError(
+                    f"{place}: id {identity!r} stands at {places[identity]} too",
+                    "give each problem its own id, or leave the field out and ids are made of the questions",
+                )
+            places[identity] = place
+            yield problem.model_copy(update={"id": identity})
+        if place is None:
+            raise UsageError(f"{source.path} has no problems")
+
+
+def question_key(problem: Problem) -> str:
+    """Text that is the same for two problems exactly where they ask the same: question and options, without the
+    differences of case, spaces and typography.
+    """
+    return "\n".join(
+        re.sub(r" (?=[.,;:?!])", "", " ".join(text.translate(SYMBOLS).casefold().split()))
+        for text in (problem.question, *problem.choices)
+    )
+
+
+def _problem(record: dict[str, Any], source: Source, place: str) -> Problem:
+    question = _field(record, "question", source, place)
+    if not isinstance(question, str) or not question.strip():
+        fault = (
+            "is empty" if question in (None, "") or isinstance(question, str) else f"is {question!r:.60}, not a text"
+        )
+        raise UsageError(f"{place}: the question {fault}", "give it a text, or take the record out")
+    answer = _answer(_field(record, "answer", source, place), place)
+    labels, choices = _choices(_field(record, "choices", source, place), place)
+    is_generated = source.path.startswith(generated.PREFIX)
+    return Problem(
+        id="",
+        question=question.strip(),
+        answer=_letter(answer, labels, choices, place) if choices and answer is not None else answer,
+        choices=choices,
+        kind=source.kind,
+        source=source.path,
+        licence=source.licence,
+        scorer=generated.Address.of(source.path).scorer if is_generated else None,
+        metadata=record.get("metadata", {}) if is_generated else {},
+    )
+
+
+def _check_fields(source: Source) -> None:
+    for field in source.fields:
+        if field not in FIELDS:
+            raise UsageError(f"{source.path}: fields: there is no {field!r} of ours", nearest(field, FIELDS))
+
+
+def _field(record: dict[str, Any], ours: str, source: Source, place: str) -> Any:
+    name = source.fields.get(ours, ours)
+    if name in record:
+        return record[name]
+    if ours != "question" and ours not in source.fields:
+        return None
+    guess = next((known for known in OFTEN_NAMED.get(ours, ()) if known in record), next(iter(record), "..."))
+    raise UsageError(
+        f"{place}: no field {name!r}; it has {', '.join(map(str, record)) or 'none'}",
+        f"name the field under data: {{path: {source.path}, fields: {{{ours}: {guess}}}}}",
+    )
+
+
+def _answer(value: Any, place: str) -> str | None:
+    if isinstance(value, list | dict):
+        raise UsageError(
+            f"{place}: the answer is {'a list' if isinstance(value, list) else 'an object'}",
+            "give one text or number, or name another field with fields: {answer: ...}",
+        )
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    text = str(value).lower() if isinstance(value, bool) else str(value).strip("\n")
+    marked = GSM8K_ANSWER.findall(text)
+    return (marked[-1] if marked else text) or None
+
+
+def _choices(value: Any, place: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Labels, where the source has its own, and texts of the options."""
+    if isinstance(value, str) and value.strip():
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError:
+            value = None if not value.strip() else value
+    match value:
+        case None | "" | [] | {}:
+            return (), ()
+        case {"label": list(labels), "text": list(texts)} if len(labels) == len(texts):
+            pairs = list(zip(labels, texts, strict=True))
+        case dict():
+            pairs = list(value.items())
+        case [{"label": _, "text": _}, *_]:
+            pairs = [(item.get("label"), item.get("text")) for item in value]
+        case list():
+            pairs = [("", text) for text in value]
+        case _:
+            pairs = []
+    usable = all(isinstance(text, str | int | float) for _, text in pairs)
+    if not usable or not 2 <= len(pairs) <= len(LETTERS):
+        raise UsageError(
+            f"{place}: choices are not 2 to {len(LETTERS)} texts, found {value!r:.60}",
+            'a list of texts, or {"label": ["A", "B"], "text": ["...", "..."]}',
+        )
+    return tuple(str(label) for label, _ in pairs), tuple(str(text) for _, text in pairs)
+
+
+def _letter(answer: str, labels: tuple[str, ...], choices: tuple[str, ...], place: str) -> str:
+    """The gold option's letter, given as the source's own label, a letter, its text, or its index from 0."""
+    if answer.strip() in labels:
+        return LETTERS[labels.index(answer.strip())]
+    letter = option(answer, choices)
+    if letter is not None:
+        return letter
+    if answer.strip().isdecimal() and int(answer) < len(choices):
+        return LETTERS[int(answer)]
+    raise UsageError(
+        f"{place}: answer {answer[:60]!r} is none of the {len(choices)} choices",
+        "give the option's letter, its text, or its index from 0",
+    )
+
+
+def _given_id(record: dict[str, Any], source: Source, name: str, place: str) -> str | None:
+    value = _field(record, "id", source, place)
+    text = "" if value is None else str(value).strip()
+    return f"{name}-{text}" if text.isdecimal() else text or None
+
+
+def _made_id(problem: Problem, name: str, repeats: Counter[str]) -> str:
+    made = f"{name}-{hashlib.sha256(question_key(problem).encode()).hexdigest()[:8]}"
+    repeats[made] += 1
+    return made if repeats[made] == 1 else f"{made}-{repeats[made]}"

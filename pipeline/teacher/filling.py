@@ -1,0 +1,104 @@
+"""Holds the conversations of a step side by side, until the ledger has every reply that they ask for."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from typing import Generic
+
+from pipeline.stage import Conversation, R, Reply, RowT
+from pipeline.teacher.halt import HaltedError, together
+from pipeline.teacher.keys import Wanted
+from pipeline.teacher.replies import Replies
+from pipeline.teacher.sending import Sender
+
+
+class Filling(Generic[RowT, R]):
+    """The conversations of one step.
+
+    Args:
+        rows: taken one by one, as conversations end.
+        conversation: what is held for each.
+        replies: what the ledger has.
+        sender: asks for the rest.
+    """
+
+    def __init__(
+        self,
+        rows: Iterator[RowT],
+        conversation: Callable[[RowT], Conversation[R]],
+        replies: Replies,
+        sender: Sender,
+    ) -> None:
+        self._rows = rows
+        self._conversation = conversation
+        self._replies = replies
+        self._sender = sender
+        self._flights: dict[str, asyncio.Future[None]] = {}
+        self.samples = 0
+        """Samples that conversations were given."""
+        self.lost = 0
+        """Of these, the ones given up after retries."""
+
+    async def run(self, side_by_side: int) -> None:
+        """Hold them all, so many at once; why it ended early stands in the sender's halt."""
+        await asyncio.gather(*(self._work() for _ in range(side_by_side)))
+        held = self._sender.standing.held
+        if held and not self._sender.halt.reason:
+            self._sender.halt.stop(self._sender.standing.all_refused())
+
+    async def _work(self) -> None:
+        for row in self._rows:
+            try:
+                await self._hold(self._conversation(row))
+            except HaltedError:
+                return
+            except Exception as error:
+                self._sender.halt.stop(error)
+                return
+            self._sender.progress.advance()
+
+    async def _hold(self, talk: Conversation[R]) -> None:
+        await asyncio.sleep(0)  # a conversation that the ledger knows whole would keep the loop to itself
+        try:
+            requests = next(talk)
+            while True:
+                wanted = [self._replies.teacher.wanted(request) for request in requests]
+                requests = talk.send(await self._answers(wanted))
+        except StopIteration:
+            return
+
+    async def _answers(self, wanted: Sequence[Wanted]) -> list[Reply]:
+        """The replies, in order: from the ledger, from requests in flight, and else from the teacher."""
+        while True:
+            self._sender.halt.check()
+            found = [self._replies.find(one) for one in wanted]
+            missing = {one.key: one for one, reply in zip(wanted, found, strict=True) if reply is None}
+            if not missing:
+                replies = [reply for reply in found if reply is not None]
+                self.samples += len(replies)
+                self.lost += sum(reply.problem == "teacher_error" for reply in replies)
+                return replies
+            flights = [self._flights[key] for key in missing if key in self._flights]
+            ours = [one for key, one in missing.items() if key not in self._flights]
+            await together(*(self._fly(group) for group in grouped(ours)), *flights)
+
+    async def _fly(self, group: Sequence[Wanted]) -> None:
+        flight = asyncio.get_running_loop().create_future()
+        self._flights.update((one.key, flight) for one in group)
+        try:
+            await self._sender.send(group)
+        finally:
+            for one in group:
+                del self._flights[one.key]
+            flight.set_result(None)
+
+
+def grouped(wanted: Sequence[Wanted]) -> list[list[Wanted]]:
+    """Runs of samples that differ in nothing but an index that counts up: each can travel as one request."""
+    groups: list[list[Wanted]] = []
+    for one in wanted:
+        last = groups[-1][-1].request if groups else None
+        if last is not None and one.request == last.model_copy(update={"index": last.index + 1}):
+            groups[-1].append(one)
+        else:
+            groups.append([one])
+    return groups

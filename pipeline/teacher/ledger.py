@@ -1,0 +1,276 @@
+"""The ledger: every request that was sent and every reply that came, in one SQLite file that is only added to.
+
+`requests` holds the intents, written before each attempt leaves. `replies` holds what came of each: the whole body,
+or that nothing came. `samples` is an index: which choice of which reply answers which key. What a reply says is read
+from its body each time; the token counts beside it are there for sums alone.
+"""
+
+import asyncio
+import contextlib
+import json
+import sqlite3
+import time
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from pipeline.errors import UsageError
+from pipeline.teacher import dialect
+from pipeline.teacher.writer import Writer
+
+VERSION = 1
+"""`user_version` of the file that this code reads and writes."""
+
+SCHEMA = f"""
+CREATE TABLE requests (
+    id INTEGER PRIMARY KEY, sent_at REAL NOT NULL, run TEXT NOT NULL, step TEXT NOT NULL, identity TEXT NOT NULL,
+    model TEXT NOT NULL, first_index INTEGER NOT NULL, n INTEGER NOT NULL, max_tokens INTEGER,
+    body_bytes INTEGER NOT NULL, keys TEXT NOT NULL, body BLOB NOT NULL
+);
+CREATE INDEX requests_by_run ON requests (run);
+CREATE INDEX requests_by_teacher ON requests (identity, model);
+CREATE TABLE replies (
+    id INTEGER PRIMARY KEY, request INTEGER NOT NULL UNIQUE REFERENCES requests (id), at REAL NOT NULL,
+    kind TEXT NOT NULL, status INTEGER, prompt_tokens INTEGER, cached_tokens INTEGER, completion_tokens INTEGER,
+    headers TEXT NOT NULL, body BLOB NOT NULL
+);
+CREATE TABLE samples (
+    id INTEGER PRIMARY KEY, key TEXT NOT NULL, reply INTEGER NOT NULL REFERENCES replies (id),
+    choice INTEGER NOT NULL, ended INTEGER NOT NULL, max_tokens INTEGER
+);
+CREATE INDEX samples_by_key ON samples (key);
+CREATE INDEX samples_by_reply ON samples (reply);
+PRAGMA user_version = {VERSION};
+"""
+
+Kind = Literal["reply", "refused", "failed", "lost", "unknown"]
+"""`lost`: no answer after it was sent, so it may be billed; `unknown`: the process died before it could tell."""
+
+
+@dataclass(frozen=True)
+class Intent:
+    """A request about to leave."""
+
+    run: str
+    step: str
+    identity: str
+    model: str
+    first_index: int
+    max_tokens: int | None
+    keys: tuple[str, ...]
+    """One a sample, in the order of the indices."""
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of an intent."""
+
+    kind: Kind
+    status: int | None = None
+    """HTTP status; None where no answer came."""
+    headers: Mapping[str, str] | None = None
+    body: bytes = b""
+    usage: dialect.Usage = dialect.NOTHING_TOLD
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An index entry about to be written: which choice answers which key."""
+
+    key: str
+    choice: int
+    ended: bool
+    """It ended by itself, or was refused: a higher limit would give nothing else."""
+    max_tokens: int | None
+    """The limit that it was given."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A sample found."""
+
+    kind: Kind
+    status: int | None
+    headers: Mapping[str, str]
+    body: bytes
+    choice: int
+
+
+@dataclass(frozen=True)
+class MaybeBilled:
+    """A request that was in flight when its process died: nobody knows what came of it."""
+
+    request: int
+    sent_at: float
+    run: str
+    step: str
+    model: str
+    keys: tuple[str, ...]
+
+
+class Ledger:
+    """The one file of paid replies, shared by all runs.
+
+    Args:
+        path: the file; made where it is not there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._reading = _open(path)
+        self._writer: Writer | None = None
+
+    def __enter__(self) -> "Ledger":
+        """Opened when made."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._reading.close()
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Write from the running event loop while this lasts; the lock on the ledger must be held."""
+        self._writer = Writer(self.path)
+        try:
+            yield
+        finally:
+            self._writer.close()
+            self._writer = None
+
+    @property
+    def free_bytes(self) -> int:
+        """Free space beside the ledger, as of the last write."""
+        return self._writing.free_bytes
+
+    def find(self, key: str, limit: int | None) -> Entry | None:
+        """The earliest sample of the key that ended by itself or was given at least this limit."""
+        row = self._reading.execute(
+            "SELECT r.kind, r.status, r.headers, r.body, s.choice FROM samples s JOIN replies r ON r.id = s.reply"
+            " WHERE s.key = ? AND (s.ended OR s.max_tokens IS NULL OR s.max_tokens >= ?) ORDER BY s.id LIMIT 1",
+            (key, limit),
+        ).fetchone()
+        if row is None:
+            return None
+        kind, status, headers, body, choice = row
+        return Entry(kind, status, json.loads(headers), zlib.decompress(body), choice)
+
+    def is_known(self, key: str) -> bool:
+        """Whether there is any sample of the key, whatever its limit."""
+        return self._reading.execute("SELECT 1 FROM samples WHERE key = ? LIMIT 1", (key,)).fetchone() is not None
+
+    def ever_accepted(self, identity: str, model: str) -> bool:
+        """Whether this teacher has ever given a reply."""
+        found = self._reading.execute(
+            "SELECT 1 FROM requests q JOIN replies r ON r.request = q.id"
+            " WHERE q.identity = ? AND q.model = ? AND r.kind = 'reply' LIMIT 1",
+            (identity, model),
+        )
+        return found.fetchone() is not None
+
+    def maybe_billed(self) -> list[MaybeBilled]:
+        """Every request that was in flight when its process died, as found when the lock was next taken."""
+        rows = self._reading.execute(
+            "SELECT q.id, q.sent_at, q.run, q.step, q.model, q.keys FROM requests q JOIN replies r ON r.request = q.id"
+            " WHERE r.kind = 'unknown' ORDER BY q.id"
+        )
+        return [MaybeBilled(*told, keys=tuple(keys.split())) for *told, keys in rows]  # type: ignore[misc]
+
+    def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Rows of a query, for sums."""
+        return self._reading.execute(query, values).fetchall()
+
+    def intend(self, intent: Intent) -> "asyncio.Future[int]":
+        """Write an intent; gives its id once it is on the disk."""
+
+        def job(connection: sqlite3.Connection) -> int:
+            added = connection.execute(
+                "INSERT INTO requests VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (time.time(), intent.run, intent.step, intent.identity, intent.model, intent.first_index,
+                 len(intent.keys), intent.max_tokens, len(intent.body), " ".join(intent.keys), _pack(intent.body)),
+            )  # fmt: skip
+            return added.lastrowid or 0
+
+        return self._writing.write(job)
+
+    def settle(self, request: int, outcome: Outcome, samples: Iterable[Sample]) -> "asyncio.Future[int]":
+        """Write what came of an intent, with the samples that it answers; gives the reply's id."""
+
+        def job(connection: sqlite3.Connection) -> int:
+            usage = outcome.usage
+            added = connection.execute(
+                "INSERT INTO replies VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (request, time.time(), outcome.kind, outcome.status, usage.prompt_tokens, usage.cached_tokens,
+                 usage.completion_tokens, json.dumps(dict(outcome.headers or {})), _pack(outcome.body)),
+            )  # fmt: skip
+            reply = added.lastrowid or 0
+            _index(connection, reply, samples)
+            return reply
+
+        return self._writing.write(job)
+
+    def index(self, reply: int, samples: Iterable[Sample]) -> "asyncio.Future[None]":
+        """Add samples of a reply that was stored before."""
+        return self._writing.write(lambda connection: _index(connection, reply, samples))
+
+    def settle_orphans(self) -> "asyncio.Future[int]":
+        """Note, under the lock, the intents of which nobody will ever tell; gives how many are new."""
+        return self._writing.write(
+            lambda connection: (
+                connection.execute(
+                    "INSERT INTO replies SELECT NULL, id, ?, 'unknown', NULL, NULL, NULL, NULL, '{}', ? FROM requests"
+                    " WHERE id NOT IN (SELECT request FROM replies)",
+                    (time.time(), _pack(b"")),
+                ).rowcount
+            )
+        )
+
+    @property
+    def _writing(self) -> Writer:
+        assert self._writer is not None, "the ledger is written to only within writing()"
+        return self._writer
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, timeout=60)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("BEGIN IMMEDIATE")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            for statement in SCHEMA.split(";\n"):
+                connection.execute(statement)
+        connection.execute("COMMIT")
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise UsageError(f"{path}: cannot be opened: {error}", "move it away, or free the disk that it is on") from None
+    if version > VERSION:
+        connection.close()
+        raise UsageError(
+            f"{path} was written by a newer cot-distill: its version is {version}, known here is {VERSION}",
+            "update cot-distill, or choose another folder for the outputs",
+        )
+    return connection
+
+
+def _index(connection: sqlite3.Connection, reply: int, samples: Iterable[Sample]) -> None:
+    connection.executemany(
+        "INSERT INTO samples VALUES (NULL, ?, ?, ?, ?, ?)",
+        [(sample.key, reply, sample.choice, sample.ended, sample.max_tokens) for sample in samples],
+    )
+
+
+def _pack(body: bytes) -> bytes:
+    return zlib.compress(body, 1)

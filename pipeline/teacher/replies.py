@@ -1,0 +1,75 @@
+"""Replies as a stage sees them, read from the ledger each time: a better reader never asks again."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from pipeline.stage import Conversation, R, Reply
+from pipeline.teacher import dialect
+from pipeline.teacher.keys import Teacher, Wanted
+from pipeline.teacher.ledger import Entry, Ledger
+
+
+class Replies:
+    """What is known of one teacher's replies.
+
+    Args:
+        ledger: what is stored.
+        teacher: whose replies.
+        given_up: by key, what holds for this asking alone.
+    """
+
+    def __init__(self, ledger: Ledger, teacher: Teacher, given_up: Mapping[str, Reply]) -> None:
+        self.teacher = teacher
+        self._ledger = ledger
+        self._given_up = given_up
+
+    def find(self, wanted: Wanted) -> Reply | None:
+        """The reply, or None where it must be asked for."""
+        known = self._given_up.get(wanted.key)
+        if known is not None:
+            return known
+        entry = self._ledger.find(wanted.key, wanted.limit)
+        return reply_of(wanted.key, entry) if entry else None
+
+    def replay(self, talk: Conversation[R]) -> R:
+        """Hold a conversation with what is known alone.
+
+        Raises:
+            LookupError: it asks for something that is not known.
+        """
+        try:
+            requests = next(talk)
+            while True:
+                found = [self.find(self.teacher.wanted(request)) for request in requests]
+                replies = [reply for reply in found if reply is not None]
+                if len(replies) < len(found):
+                    talk.close()
+                    raise LookupError("the ledger lacks a reply")
+                requests = talk.send(replies)
+        except StopIteration as end:
+            result: R = end.value
+            return result
+
+
+def reply_of(key: str, entry: Entry) -> Reply:
+    """A stored answer, read."""
+    if entry.kind == "refused":
+        verdict = dialect.judge(entry.status or 0, entry.headers.get("content-type", ""), entry.body)
+        return Reply(key, problem="refused", detail=verdict.message)
+    choice = dialect.read(_payload(entry.body), entry.choice)
+    return Reply(
+        key,
+        text=choice.text,
+        thoughts=choice.thoughts,
+        cut=choice.cut,
+        problem="refused" if choice.refusal else None,
+        detail=choice.refusal,
+        tokens=choice.tokens,
+    )
+
+
+@lru_cache(maxsize=8)
+def _payload(body: bytes) -> dict[str, Any]:
+    """Samples that travelled as one request are read one after another."""
+    return dialect.parse(body) or {}

@@ -1,0 +1,97 @@
+"""What this process has learnt of a teacher, and when that is a reason to end the run."""
+
+from dataclasses import dataclass, field
+
+from pipeline.errors import TeacherError
+from pipeline.teacher.dialect import Verdict
+from pipeline.teacher.keys import Teacher
+from pipeline.teacher.ledger import Sample
+
+MOST_REFUSALS = 8
+"""Refusals of a teacher that never gave a reply, after which the fault lies in the choices."""
+MOST_LOSSES = 20
+"""Requests given up one after another, after which the teacher counts as gone."""
+
+
+@dataclass
+class Standing:
+    """One teacher, over all steps of this process."""
+
+    teacher: Teacher
+    address: str
+    """Where it is, for a person."""
+    key: str | None
+    """The API key, so that no message shows it."""
+    most_choices: int
+    """Most samples to ask in one request."""
+    accepted: bool
+    """It has given a reply before, to this process or to any other."""
+    answered: bool = False
+    """It has answered this process."""
+    gave_several: bool = False
+    """It has given this process several samples for one request."""
+    losses: int = 0
+    """Requests given up since its last answer."""
+    held: dict[int, list[Sample]] = field(default_factory=dict)
+    """Refusals, by the reply's id, that count once the teacher has shown that it accepts anything."""
+    last_fault: str = ""
+
+    def gave(self, given: int, asked: int) -> None:
+        """It replied with so many samples of those asked for."""
+        self.answered = self.accepted = True
+        self.losses = 0
+        self.gave_several = self.gave_several or given > 1
+        if given < asked:
+            self.most_choices = 1
+
+    def refused_several(self) -> None:
+        """It refused a request for several samples, which may be for their number."""
+        if not self.gave_several:
+            self.most_choices = 1
+
+    def refused(self, message: str) -> None:
+        """It refused one request."""
+        self.answered = True
+        self.losses = 0
+        self.last_fault = self.told(message)
+
+    def lost(self, fault: str) -> TeacherError | None:
+        """One request was given up; gives the reason to end the run where it is one."""
+        self.losses += 1
+        self.last_fault = fault
+        if not self.answered:
+            return TeacherError(f"teachers.{self.teacher.name}: no answer from {self.address}: {fault}", self._down)
+        if self.losses >= MOST_LOSSES:
+            return TeacherError(
+                f"{self._who} has not answered the last {self.losses} requests, the last one with: {fault}",
+                "everything paid for is kept; run the same command again when it is back",
+            )
+        return None
+
+    def all_refused(self) -> TeacherError:
+        """The reason to end the run where nothing but refusals came."""
+        return TeacherError(
+            f"{self._who} refused every request so far ({len(self.held)}), the last one with: {self.last_fault}",
+            f"change teachers.{self.teacher.name}.request, where null leaves a field out of the body, or the step's "
+            "fields; no refusal is kept",
+        )
+
+    def fatal(self, verdict: Verdict) -> TeacherError:
+        """The reason to end the run where no request can go better."""
+        env = self.teacher.choice.key_env
+        key = f"the key in {env}" if env else f"the key: teachers.{self.teacher.name}.key_env names its variable"
+        return TeacherError(f"{self._who}: {self.told(verdict.message)}", verdict.hint.format(key=key))
+
+    def told(self, message: str) -> str:
+        """A provider's message, without our key in it."""
+        return message.replace(self.key, "***") if self.key else message
+
+    @property
+    def _who(self) -> str:
+        return f"teachers.{self.teacher.name} ({self.teacher.model} at {self.address})"
+
+    @property
+    def _down(self) -> str:
+        if self.teacher.choice.local:
+            return "its log is beside the run, in logs/local-teacher.log"
+        return "check base_url, and that the server is up and can be reached from here"

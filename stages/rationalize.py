@@ -1,0 +1,87 @@
+"""Show the teacher the gold answer and ask why, for the problems that it did not solve by itself.
+
+Reads   Problem; looks into the step that plays `solved` for the solutions that were kept
+Writes  Solution, hinted; drops carry already_solved, no_gold, refused or teacher_error
+Source  Zelikman et al. 2022, "STaR: Bootstrapping Reasoning With Reasoning", arXiv:2203.14465, section 3.2; Li et
+        al. 2022, "Explanations from Large Language Models Make Small Reasoners Better", arXiv:2210.06726
+"""
+
+from collections.abc import Iterator
+
+from pydantic import Field
+
+from pipeline.answers import find, split
+from pipeline.jsonl import StoredRows
+from pipeline.prompt import problem_fields
+from pipeline.rows import Dropped, Problem, Solution
+from pipeline.stage import Conversation, PromptName, Request, Rows, Stage, TeacherName, Work
+
+
+class Rationalize(Stage):
+    """Reasons for an answer that is known."""
+
+    reads = Problem
+    writes = Solution
+    may_be_empty = True
+
+    teacher: TeacherName = "main"
+    """Who is asked."""
+    prompt: PromptName
+    """Prompt file; it may name {{question}}, {{choices}} and {{answer}}, the gold."""
+    samples: int = Field(default=1, ge=1)
+    """Samples a problem."""
+    temperature: float | None = Field(default=None, ge=0)
+    """None leaves it to the provider."""
+    max_tokens: int | None = Field(default=None, ge=1)
+    """Ceiling of one reply, in the teacher's tokens; None leaves it to the provider."""
+    stop: tuple[str, ...] = ()
+    """A reply ends before the first of these."""
+    seed: int | None = 0
+    """Sample i is asked with seed + i; None sends no seed."""
+
+    def run(self, rows: Rows[Problem], work: Work) -> Iterator[Solution | Dropped]:
+        """Ask for every unsolved problem with a gold answer."""
+        solved = {row.parent for row in StoredRows([work.uses["solved"] / "rows.jsonl"], Solution)}
+        unsolved = [row for row in rows if row.answer is not None and row.id not in solved]
+        replies = work.teachers.ask(self.teacher, unsolved, lambda problem: self.conversation(problem, work))
+        for row in rows:
+            if row.id in solved:
+                yield Dropped(id=row.id, reason="already_solved")
+            elif row.answer is None:
+                yield Dropped(id=row.id, reason="no_gold")
+        for _, solutions in replies:
+            yield from solutions
+
+    def conversation(self, row: Problem, work: Work) -> Conversation[list[Solution | Dropped]]:
+        """One call a sample."""
+        request = Request(
+            messages=work.prompt(self.prompt).render(problem_fields(row)),
+            temperature=self.temperature,
+            max_tokens=self.max_tokens,
+            stop=self.stop,
+            seed=self.seed,
+        )
+        replies = yield request.samples(self.samples)
+        made: list[Solution | Dropped] = []
+        for index, reply in enumerate(replies):
+            name = f"{row.id}/hint-{index}"
+            if reply.problem is not None:
+                made.append(Dropped(id=name, parent=row.id, reason=reply.problem, detail=reply.detail))
+                continue
+            text = reply.text.strip()
+            made.append(
+                Solution(
+                    id=name,
+                    parent=row.id,
+                    problem=row,
+                    thoughts=reply.thoughts.strip(),
+                    text=text,
+                    rationale=split(text)[0],
+                    found=find(text, row),
+                    cut=reply.cut,
+                    hinted=True,
+                    teacher=self.teacher,
+                    keys=(reply.key,),
+                )
+            )
+        return made

@@ -1,0 +1,75 @@
+"""The user's choices: strict, with a way out of every mistake."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.choices import load
+from pipeline.errors import UsageError
+
+TEN_LINES = """
+recipe: r1-distill
+run: my-run
+data: {train: problems.jsonl, eval: heldout.jsonl, limit: 1000}
+teachers:
+  main: {base_url: https://api.deepseek.com/v1, model: deepseek-reasoner, key_env: DEEPSEEK_API_KEY, concurrency: 256}
+student: {model: Qwen/Qwen2.5-1.5B}
+budget_usd: 50
+set: {solve.samples: 16}
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "my.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_the_ten_line_file_is_taken_as_it_stands(tmp_path: Path) -> None:
+    choices = load(written(tmp_path, TEN_LINES), {})
+    assert choices.data.train[0].path == "problems.jsonl"
+    assert choices.teachers["main"].concurrency == 256
+    assert choices.set == {"solve.samples": 16}
+    assert choices.base == tmp_path
+
+
+def test_flags_stand_over_the_file_and_set_over_both(tmp_path: Path) -> None:
+    path = written(tmp_path, TEN_LINES)
+    choices = load(path, {"run": "other", "data.limit": 7, "recipe": None}, ["solve.samples=4"])
+    assert (choices.run, choices.data.limit, choices.recipe) == ("other", 7, "r1-distill")
+    assert choices.set == {"solve.samples": 4}
+
+
+def test_without_a_file_the_embedded_teacher_is_chosen() -> None:
+    assert load(None, {}).teachers["main"].local == "embedded"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fact", "hint"),
+    [
+        ("budget_usd", "buget_usd", "unknown key buget_usd", "did you mean 'budget_usd'?"),
+        ("concurrency", "concurency", "unknown key teachers.main.concurency", "did you mean 'concurrency'?"),
+        ("limit: 1000", "limitt: 1000", "unknown key data.limitt", "did you mean 'limit'?"),
+        ("{model: Qwen", "{modle: Qwen", "student.model: Field required", None),
+        ("train: problems.jsonl", "train: {path: a.jsonl, feilds: {}}", "unknown key data.train.0.feilds", "'fields'"),
+        ("limit: 1000", "limit: many", "data.limit: Input should be a valid integer", None),
+        ("run: my-run", "run: ../up", "run: String should match pattern", None),
+        ("  main:", "  other:", "one of them must be named main", None),
+        ("base_url: https://api.deepseek.com/v1, ", "", "a teacher needs base_url and model, or local", None),
+        ("recipe:", "- recipe:", "my.yaml:", None),
+    ],
+)
+def test_a_mistake_is_named_with_the_nearest_known_key(
+    tmp_path: Path, old: str, new: str, fact: str, hint: str | None
+) -> None:
+    assert old in TEN_LINES
+    with pytest.raises(UsageError) as caught:
+        load(written(tmp_path, TEN_LINES.replace(old, new, 1)), {})
+    assert fact in caught.value.fact
+    assert hint is None or hint in (caught.value.hint or "")
+    assert caught.value.exit_status == 2
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(UsageError, match=r"no file nowhere\.yaml"):
+        load(Path("nowhere.yaml"), {})

@@ -1,0 +1,96 @@
+"""Every recipe runs whole: a real server teaches, a tiny student is trained for real, a report comes out."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline import recipe
+from pipeline.choices import load
+from pipeline.rows import Problem
+from tests.fake_teacher import FakeTeacher
+from tests.project import Project
+from tests.tiny_student import make
+
+GOLDEN = Path(__file__).parent / "golden"
+SMALL = {
+    "train.epochs": 1,
+    "train.batch_size": 8,
+    "train.micro_batch_size": 8,
+    "evaluate.max_new_tokens": 8,
+}
+OWN = {
+    "self-distillation": {"solve.samples": 2},
+    "fine-tune-cot": {"solve.samples": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def teacher() -> Iterator[FakeTeacher]:
+    with FakeTeacher() as teacher:
+        yield teacher
+
+
+@pytest.mark.parametrize("name", recipe.names())
+def test_a_recipe_runs_whole_and_a_second_time_does_nothing(name: str, tmp_path: Path, teacher: FakeTeacher) -> None:
+    make(tmp_path / "student", context=2048)
+    project = Project(tmp_path, teacher.base_url, problems=8, heldout=4, recipe=name)
+    project.choices["set"] = {**SMALL, **OWN.get(name, {})}
+    project.save()
+    done = project.run_all()
+    assert "student" in done.stdout
+
+    outputs = tmp_path / "outputs" / "one"
+    scores = json.loads((outputs / "evaluate" / "scores.json").read_text())
+    assert set(scores["models"]) == {"base", "base_few_shot", "student", "teacher"}
+    assert "<html" in (outputs / "report.html").read_text()
+    assert_golden(name, golden_text(project))
+
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    from datasets import load_dataset
+    from transformers import AutoModelForCausalLM
+
+    data = load_dataset(str(outputs / "assemble" / "dataset"), split="train", cache_dir=str(tmp_path / "cache"))
+    assert len(data) == len(project.rows("assemble"))
+    assert AutoModelForCausalLM.from_pretrained(outputs / "train" / "model").num_parameters() > 0
+
+    teacher.reset()
+    before = {path: path.stat().st_mtime_ns for path in outputs.rglob("*") if path.is_file()}
+    project.run_all()
+    assert teacher.count() == 0
+    same = {path for path, time in before.items() if path.stat().st_mtime_ns == time}
+    assert {str(path.relative_to(outputs)) for path in before.keys() - same} <= {"progress.json"}
+
+
+def golden_text(project: Project) -> str:
+    """What the teacher is asked about the first problem, and the first examples that the student is given."""
+    choices = load(project.folder / "my.yaml", {})
+    problem = Problem.model_validate(project.rows("load")[0])
+    pieces = []
+    for step in recipe.steps(choices):
+        if step.stage.name() in ("solve", "rationalize"):
+            prompts = step.stage.marked("prompt")
+            for field, prompt in prompts.items():
+                pieces += [f"==== {step.name}.{field}", *rendered(prompt, problem)]
+    for row in project.rows("assemble")[:2]:
+        pieces.append(f"==== assemble, {row['task']} row, weight {row['weight']:g}")
+        pieces += [f"<<{turn['role']}>>\n{turn['content']}" for turn in row["prompt"]]
+        pieces.append(f"<<assistant>>\n{row['completion']}")
+    return "\n".join(pieces) + "\n"
+
+
+def rendered(prompt: str, problem: Problem) -> list[str]:
+    from pipeline.prompt import Prompt, problem_fields
+
+    fields = {**problem_fields(problem), "reasoning": "(the first reply)"}
+    return [f"<<{turn.role}>>\n{turn.content}" for turn in Prompt.load(prompt, Path()).render(fields)]
+
+
+def assert_golden(name: str, text: str) -> None:
+    path = GOLDEN / f"{name}.txt"
+    if os.environ.get("WRITE_GOLDEN"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    assert text == path.read_text(), f"if this is meant: WRITE_GOLDEN=1 make test, and read the diff of {path.name}"

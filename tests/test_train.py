@@ -1,0 +1,270 @@
+"""Training for real, on a tiny student."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from pipeline.errors import StageError
+from pipeline.progress import Silent
+from pipeline.rows import Dropped, Example
+from stages.train import Train
+from tests import tiny_student
+from tests.made import outcome, run, work
+
+KILLED_AT = """
+import os, signal, sys
+from pathlib import Path
+from pipeline.progress import Silent
+from pipeline.stage import Work
+from tests import tiny_student
+from tests.made import Script
+from tests.test_train import stage
+
+class Killed(Silent):
+    steps = 0
+    def advance(self, count=1):
+        self.steps += count
+        if self.steps == int(sys.argv[3]):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+folder = Path(sys.argv[2])
+surroundings = Work("train", folder, folder, Script(None), Killed(), folder, {})
+list(stage(Path(sys.argv[1]), save_steps=2).run(tiny_student.sums(12), surroundings))
+"""
+
+
+def stage(student: Path, **fields: Any) -> Train:
+    """Nine steps on twelve examples."""
+    own = {"epochs": 3, "batch_size": 4, "micro_batch_size": 2, "learning_rate": 3e-3}
+    return Train(model=str(student), **{**own, **fields})
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_student.make(tmp_path_factory.mktemp("student"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(student: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    run(stage(student, save_steps=2), tiny_student.sums(12), work(folder))
+    return folder
+
+
+def log(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "model" / "model.safetensors").read_bytes()
+
+
+def test_the_student_is_trained_and_loads_as_any_model(student: Path, undisturbed: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    entries = log(undisturbed)
+    assert [entry["step"] for entry in entries] == list(range(1, 10))
+    assert entries[-1]["loss"] < entries[0]["loss"] - 0.5
+    assert entries[-1]["epoch"] == 3
+    trained = AutoModelForCausalLM.from_pretrained(undisturbed / "model")
+    before = AutoModelForCausalLM.from_pretrained(student)
+    assert not trained.model.embed_tokens.weight.equal(before.model.embed_tokens.weight)
+    tokenizer = AutoTokenizer.from_pretrained(undisturbed / "model")
+    assert tokenizer.chat_template == tiny_student.TEMPLATE
+    assert sorted(path.name for path in undisturbed.iterdir()) == ["log.jsonl", "model", "training_sample.json"]
+
+
+def test_every_example_passes_through_as_itself(student: Path, tmp_path: Path) -> None:
+    rows = tiny_student.sums(5)
+    assert run(stage(student, epochs=1), rows, work(tmp_path)) == rows
+
+
+def test_the_sample_shows_which_tokens_carried_loss(undisturbed: Path) -> None:
+    sample = json.loads((undisturbed / "training_sample.json").read_text())
+    assert [shown["id"] for shown in sample] == ["sum-0", "sum-1", "sum-2"]
+    trained = "".join(token["text"] for token in sample[2]["tokens"] if token["trained"])
+    assert trained == "<think>\n2 + 0 = 2. 2 + 1 = 3. 2 + 2 = 4.\n</think>\nThe answer is 3.<|im_end|>"
+    masked = "".join(token["text"] for token in sample[2]["tokens"] if not token["trained"])
+    assert masked == "<|im_start|>user\nWhat is 2 + 1?<|im_end|>\n<|im_start|>assistant\n"
+
+
+@pytest.mark.parametrize(("max_tokens", "context"), [(80, 512), (None, 80)])
+def test_an_overlong_row_is_dropped_whole_and_the_others_trained_on(
+    tmp_path: Path, max_tokens: int | None, context: int
+) -> None:
+    student = tiny_student.make(tmp_path / "student", context=context)
+    long = tiny_student.example("long", "Count.", "1 2 3 4 5 6 7 8 9 " * 10)
+    short = tiny_student.example("short", "Hi", "The answer is 5.")
+    (tmp_path / "out").mkdir()
+    made = run(stage(student, epochs=1, max_tokens=max_tokens), [short, long], work(tmp_path / "out"))
+    assert made[0] == short
+    assert isinstance(made[1], Dropped)
+    assert (made[1].id, made[1].reason) == ("long", "too_long")
+    assert made[1].detail.endswith("tokens, 80 at most")
+
+
+@pytest.mark.parametrize("rows", [[], tiny_student.sums(1)], ids=["no-rows", "all-too-long"])
+def test_a_training_without_rows_is_a_told_error(student: Path, tmp_path: Path, rows: list[Example]) -> None:
+    with pytest.raises(StageError, match="can be trained on"):
+        outcome(stage(student, max_tokens=5), rows, work(tmp_path))
+
+
+def killed_at(step: int, student: Path, folder: Path) -> None:
+    """Train in another process until it kills itself at the end of a step, before that step's checkpoint."""
+    root = Path(__file__).resolve().parent.parent
+    command = [sys.executable, "-c", KILLED_AT, str(student), str(folder), str(step)]
+    ended = subprocess.run(command, cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, stderr=subprocess.PIPE)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
+
+
+def test_a_training_killed_by_sigkill_goes_on_to_the_same_weights(
+    student: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    killed_at(7, student, tmp_path)
+    half_written = tmp_path / "checkpoints" / "checkpoint-7"
+    half_written.mkdir()
+    (half_written / "model.safetensors").write_bytes(b"half")
+    said: list[str] = []
+
+    class Heard(Silent):
+        def say(self, line: str) -> None:
+            said.append(line)
+
+    surroundings = dataclasses.replace(work(tmp_path), progress=Heard())
+    run(stage(student, save_steps=2), tiny_student.sums(12), surroundings)
+    assert said == ["training goes on from checkpoint-6"]
+    assert weights(tmp_path) == weights(undisturbed)
+    assert log(tmp_path) == log(undisturbed)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_checkpoint_that_was_not_written_to_its_end_is_removed(tmp_path: Path) -> None:
+    from pipeline.student.trainer import WHOLE, newest_checkpoint
+
+    assert newest_checkpoint(tmp_path / "none") is None
+    for name, whole in (("checkpoint-9", True), ("checkpoint-10", True), ("checkpoint-11", False)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / (WHOLE if whole else "model.safetensors")).touch()
+    assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-9"]
+
+
+def first_loss(student: Path, folder: Path, rows: list[Example], **fields: Any) -> float:
+    run(stage(student, epochs=1, batch_size=len(rows), **fields), rows, work(folder))
+    return log(folder)[0]["loss"]
+
+
+def by_hand(student: Path, rows: list[Example]) -> list[list[float]]:
+    """Cross-entropy of each trained token of each row, from transformers alone."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(student), AutoTokenizer.from_pretrained(student)
+    losses = []
+    for row in rows:
+        prompt = tokenizer.apply_chat_template(
+            [turn.model_dump() for turn in row.prompt], add_generation_prompt=True, return_dict=False
+        )
+        written = tokenizer(row.completion + "<|im_end|>")["input_ids"]
+        with torch.no_grad():
+            logits = model(torch.tensor([prompt + written])).logits[0]
+        log_probs = logits.log_softmax(-1)[len(prompt) - 1 : -1]
+        losses.append([-log_probs[at, token].item() for at, token in enumerate(written)])
+    return losses
+
+
+WEIGHED = [
+    tiny_student.example("a", "What is 1 + 1?", "2", weight=0.5),
+    tiny_student.example("b", "What is 2 + 2?", "<think>\n2 + 2 = 4.\n</think>\nThe answer is 4.", weight=2.0),
+    tiny_student.example("c", "Why?", "The answer is 5 because 4 + 3 - 2 = 5 and 7 - 2 = 5.", weight=1.0),
+]
+
+
+@pytest.mark.parametrize("micro_batch_size", [1, 3])
+def test_the_row_loss_is_the_mean_over_rows_of_each_rows_weighed_mean(
+    student: Path, tmp_path: Path, micro_batch_size: int
+) -> None:
+    losses = by_hand(student, WEIGHED)
+    wanted = sum(row.weight * sum(own) / len(own) for row, own in zip(WEIGHED, losses, strict=True)) / len(WEIGHED)
+    found = first_loss(student, tmp_path, WEIGHED, loss="row", micro_batch_size=micro_batch_size)
+    assert found == pytest.approx(wanted, rel=1e-4)
+
+
+@pytest.mark.parametrize("micro_batch_size", [1, 3])
+def test_the_token_loss_is_the_mean_over_all_tokens_times_their_rows_weights(
+    student: Path, tmp_path: Path, micro_batch_size: int
+) -> None:
+    losses = by_hand(student, WEIGHED)
+    wanted = sum(row.weight * sum(own) for row, own in zip(WEIGHED, losses, strict=True)) / sum(map(len, losses))
+    found = first_loss(student, tmp_path, WEIGHED, loss="token", micro_batch_size=micro_batch_size)
+    assert found == pytest.approx(wanted, rel=1e-4)
+
+
+def test_token_losses_are_those_of_trls_own_head(student: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+    from trl.trainer.utils import add_fused_lm_head
+
+    from pipeline.student.trainer import token_losses
+
+    model = AutoModelForCausalLM.from_pretrained(student)
+    ids = torch.arange(3, 27).view(2, 12)
+    labels = ids.clone()
+    labels[0, :5], labels[1, :7], labels[1, 10:] = -100, -100, -100
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
+    ours = token_losses(model, inputs)
+    add_fused_lm_head(model)
+    theirs = -model(**inputs, fused_lm_head=True).log_probs
+    assert ours.shape == (2, 7)
+    torch.testing.assert_close(ours, theirs[:, -7:])
+    assert not theirs[:, :-7].any()
+
+
+def test_lora_trains_matrices_that_are_merged_at_the_end(student: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    run(stage(student, method="lora", learning_rate=1e-2), tiny_student.sums(12), work(tmp_path))
+    assert log(tmp_path)[-1]["loss"] < log(tmp_path)[0]["loss"]
+    trained = AutoModelForCausalLM.from_pretrained(tmp_path / "model").state_dict()
+    before = AutoModelForCausalLM.from_pretrained(student).state_dict()
+    assert trained.keys() == before.keys()
+    changed = {name for name in trained if not trained[name].equal(before[name])}
+    assert all("_proj" in name for name in changed)
+    assert len(changed) == 14
+
+
+def test_each_epoch_holds_every_row_once_and_batches_ignore_length() -> None:
+    from pipeline.student.trainer import Schedule, training_order
+
+    how = Schedule("token", 3, 1e-5, "cosine", 0.0, 8, 4, False, 50, 0)
+    lengths = [n % 7 for n in range(20)]
+    order = training_order(lengths, how)
+    assert len(order) == 60
+    assert all(order.count(row) == 3 for row in range(20))
+    batches = [order[start : start + 8] for start in range(0, 60, 8)]
+    assert all([lengths[row] for row in batch] == sorted(lengths[row] for row in batch) for batch in batches)
+    other = training_order([1] * 20, how)
+    assert [set(batch) for batch in batches] == [set(other[start : start + 8]) for start in range(0, 60, 8)]
+
+
+def test_a_micro_batch_that_does_not_divide_the_batch_is_refused() -> None:
+    with pytest.raises(ValidationError, match="micro_batch_size 3 does not divide batch_size 8"):
+        Train(model="embedded", batch_size=8, micro_batch_size=3)
+    assert Train(model="embedded", batch_size=4, micro_batch_size=8)
+
+
+def test_a_loss_that_is_no_number_ends_the_training_with_a_told_error(student: Path, tmp_path: Path) -> None:
+    with pytest.raises(StageError, match="the loss is nan at step"):
+        run(stage(student, learning_rate=1e38, epochs=4), tiny_student.sums(12), work(tmp_path))
+
+
+def test_the_fingerprint_of_the_student_is_part_of_the_record(student: Path, tmp_path: Path) -> None:
+    assert stage(student).outside(tmp_path)["model"].startswith("sha256:")
