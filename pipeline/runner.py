@@ -125,7 +125,8 @@ class Runner:
     def _make(self, step: Step, record: Record, teachers: Teachers, progress: StepProgress) -> None:
         part, final = self.folder / f"{step.name}.part", self.folder / step.name
         unfinished = Record.read(part)
-        if not (step.stage.resumes and unfinished and unfinished.made_of() == record.made_of()):
+        agrees = unfinished is not None and unfinished.made_of() == record.made_of()
+        if not (step.stage.resumes and agrees):
             shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True, exist_ok=True)
         write_json(part / RECORD, record.model_dump(mode="json"))

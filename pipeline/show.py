@@ -36,7 +36,7 @@ def print_rows(run: Path, step: str, dropped: str | None, count: int) -> None:
         made = sorted(found.parent.name for found in run.glob("*/rows.jsonl") if found.parent.suffix == "")
         raise UsageError(f"no step {step!r} in run {run.name!r}", nearest(step, made) if made else None)
     reasons: dict[str, int] = {}
-    rows = []
+    rows: list[dict[str, Any]] = []
     for row in _lines(path):
         reasons[row.get("reason", "")] = reasons.get(row.get("reason", ""), 0) + 1
         if dropped in (None, "all", row.get("reason")) and len(rows) < count:

@@ -128,13 +128,10 @@ def _answer(value: Any, place: str) -> str | None:
 def _choices(value: Any, place: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Labels, where the source has its own, and texts of the options."""
     if isinstance(value, str) and value.strip():
-        try:
-            value = json.loads(value)
-        except json.JSONDecodeError:
-            value = None if not value.strip() else value
+        value = _from_cell(value)
+    if not value:
+        return (), ()
     match value:
-        case None | "" | [] | {}:
-            return (), ()
         case {"label": list(labels), "text": list(texts)} if len(labels) == len(texts):
             pairs = list(zip(labels, texts, strict=True))
         case dict():
@@ -152,6 +149,14 @@ def _choices(value: Any, place: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
             'a list of texts, or {"label": ["A", "B"], "text": ["...", "..."]}',
         )
     return tuple(str(label) for label, _ in pairs), tuple(str(text) for _, text in pairs)
+
+
+def _from_cell(cell: str) -> Any:
+    """Choices in a cell of a CSV file, where they are JSON."""
+    try:
+        return json.loads(cell)
+    except json.JSONDecodeError:
+        return cell
 
 
 def _letter(answer: str, labels: tuple[str, ...], choices: tuple[str, ...], place: str) -> str:

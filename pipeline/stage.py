@@ -114,10 +114,14 @@ class Work:
     """Folder for logs of this run."""
     uses: Mapping[str, Path] = field(default_factory=dict)
     """Finished folders of other steps, by the part that they play for this one."""
+    prompts: dict[str, Prompt] = field(default_factory=dict)
+    """Those read so far: a file that is edited while the step runs changes nothing in it."""
 
     def prompt(self, name: str) -> Prompt:
         """The prompt of that name (`recipe/use`), or at that path of the user's own."""
-        return Prompt.load(name, self.base)
+        if name not in self.prompts:
+            self.prompts[name] = Prompt.load(name, self.base)
+        return self.prompts[name]
 
 
 class Stage(BaseModel, ABC):

@@ -30,5 +30,5 @@ class Check(Stage):
             elif row.found is None:
                 yield Dropped(id=row.id, reason="no_answer")
             else:
-                gold = "" if row.problem.answer is None else f", gold is {row.problem.answer[:60]!r}"
+                gold = "" if row.problem.answer is None else f", gold {row.problem.answer[:60]!r}"
                 yield Dropped(id=row.id, reason="wrong_answer", detail=f"found {row.found[:60]!r}{gold}")

@@ -98,7 +98,8 @@ class Evaluate(Stage):
             asked = work.teachers.ask(self.teacher, problems, lambda problem: self._talk(problem, work))
             yield "teacher", [_read(problem, "teacher", _as_generated(reply)) for problem, reply in asked]
         own = [_messages(problem, self.student_prompt, work) for problem in problems]
-        work.progress.total(len(problems) * (2 if self.teacher_prompt is None else 3))
+        models = 2 + (self.teacher_prompt is not None) + (self.teacher is not None)
+        work.progress.total(len(problems) * models)
         base = _Writer(load.find(self.model, work.base), self.batch_size, work)
         yield "base", base.answers(problems, "base", own, Limits(self.max_new_tokens))
         if self.teacher_prompt is not None:

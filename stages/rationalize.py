@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
-from pipeline.answers import find, split
 from pipeline.jsonl import StoredRows
 from pipeline.prompt import problem_fields
 from pipeline.rows import Dropped, Problem, Solution
+from pipeline.solutions import read_solution
 from pipeline.stage import Conversation, PromptName, Request, Rows, Stage, TeacherName, Work
 
 
@@ -62,26 +62,7 @@ class Rationalize(Stage):
             seed=self.seed,
         )
         replies = yield request.samples(self.samples)
-        made: list[Solution | Dropped] = []
-        for index, reply in enumerate(replies):
-            name = f"{row.id}/hint-{index}"
-            if reply.problem is not None:
-                made.append(Dropped(id=name, parent=row.id, reason=reply.problem, detail=reply.detail))
-                continue
-            text = reply.text.strip()
-            made.append(
-                Solution(
-                    id=name,
-                    parent=row.id,
-                    problem=row,
-                    thoughts=reply.thoughts.strip(),
-                    text=text,
-                    rationale=split(text)[0],
-                    found=find(text, row),
-                    cut=reply.cut,
-                    hinted=True,
-                    teacher=self.teacher,
-                    keys=(reply.key,),
-                )
-            )
-        return made
+        return [
+            read_solution(row, f"{row.id}/hint-{index}", [reply], self.teacher, hinted=True)
+            for index, reply in enumerate(replies)
+        ]

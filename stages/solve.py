@@ -7,14 +7,14 @@ Source  Wei et al. 2022, "Chain-of-Thought Prompting Elicits Reasoning in Large 
         Reasoners", arXiv:2205.11916, section 3
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import Field
 
-from pipeline.answers import find, split
 from pipeline.prompt import problem_fields
 from pipeline.rows import Dropped, Problem, Solution
+from pipeline.solutions import read_solution
 from pipeline.stage import Conversation, PromptName, Reply, Request, Rows, Stage, TeacherName, Work
 
 
@@ -65,13 +65,17 @@ class Solve(Stage):
         )
         replies = yield request.samples(self.samples)
         if self.answer_prompt is None:
-            return [self._read(row, index, [reply]) for index, reply in enumerate(replies)]
+            return [
+                read_solution(row, f"{row.id}/{index}", [reply], self.teacher) for index, reply in enumerate(replies)
+            ]
         follow_ups = {
             index: self._follow_up(row, reply, work) for index, reply in enumerate(replies) if reply.problem is None
         }
         answers = dict(zip(follow_ups, (yield list(follow_ups.values())), strict=True)) if follow_ups else {}
         return [
-            self._read(row, index, [reply, answers[index]] if index in answers else [reply])
+            read_solution(
+                row, f"{row.id}/{index}", [reply, answers[index]] if index in answers else [reply], self.teacher
+            )
             for index, reply in enumerate(replies)
         ]
 
@@ -84,28 +88,4 @@ class Solve(Stage):
             max_tokens=self.max_tokens,
             seed=self.seed,
             extra=self.extra,
-        )
-
-    def _read(self, problem: Problem, index: int, replies: Sequence[Reply]) -> Solution | Dropped:
-        name = f"{problem.id}/{index}"
-        for reply in replies:
-            if reply.problem is not None:
-                return Dropped(id=name, parent=problem.id, reason=reply.problem, detail=reply.detail)
-        text = replies[0].text.strip()
-        if len(replies) == 2:
-            rationale = text
-            text = f"{text}\nTherefore, the answer is {replies[1].text.strip()}"
-        else:
-            rationale, _ = split(text)
-        return Solution(
-            id=name,
-            parent=problem.id,
-            problem=problem,
-            thoughts=replies[0].thoughts.strip(),
-            text=text,
-            rationale=rationale,
-            found=find(text, problem),
-            cut=any(reply.cut for reply in replies),
-            teacher=self.teacher,
-            keys=tuple(reply.key for reply in replies),
         )

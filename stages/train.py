@@ -20,6 +20,10 @@ from pipeline.stage import Rows, Stage, Work
 from pipeline.student import load
 from pipeline.student.text import IGNORED, Encoded, encode, prove
 
+CHECKPOINTS = "checkpoints"
+"""Folder that a stopped training goes on from; it is removed at the end."""
+LOG = "log.jsonl"
+"""Written last, so where it stands the training is done."""
 SHOWN = 3
 """Examples in `training_sample.json`."""
 
@@ -89,7 +93,9 @@ class Train(Stage):
                 "look at the dropped rows of the steps before, or raise train.max_tokens",
             )
         prove(tokenizer, fitting)
-        self._train(model, tokenizer, fitting, work)
+        if not (work.folder / LOG).exists():
+            self._train(model, tokenizer, fitting, work)
+        shutil.rmtree(work.folder / CHECKPOINTS, ignore_errors=True)
         del model
         load.free()
         for row, tokens in zip(rows, encoded, strict=True):
@@ -133,14 +139,12 @@ class Train(Stage):
             seed=self.seed,
         )
         weighed = [(tokens, row.weight) for row, tokens in rows]
-        checkpoints = work.folder / "checkpoints"
-        trained, log = trainer.train(model, tokenizer, weighed, how, checkpoints, work.progress)
+        trained, log = trainer.train(model, tokenizer, weighed, how, work.folder / CHECKPOINTS, work.progress)
         _save(trained.merge_and_unload() if self.method == "lora" else trained, tokenizer, work.folder / "model")
-        _write_jsonl(work.folder / "log.jsonl", log)
         sample = [_shown(tokenizer, row, tokens) for row, tokens in rows[:SHOWN]]
         text = json.dumps(sample, ensure_ascii=False, indent=1)
         (work.folder / "training_sample.json").write_text(text, encoding="utf-8")
-        shutil.rmtree(checkpoints)
+        _write_jsonl(work.folder / LOG, log)
 
 
 def _over(length: int, limit: int) -> str:
@@ -169,4 +173,6 @@ def _shown(tokenizer: Any, row: Example, tokens: Encoded) -> dict[str, Any]:
 
 
 def _write_jsonl(path: Path, entries: Sequence[dict[str, Any]]) -> None:
-    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries), encoding="utf-8")
+    part = path.with_name(path.name + ".part")
+    part.write_text("".join(json.dumps(entry) + "\n" for entry in entries), encoding="utf-8")
+    part.replace(path)

@@ -45,6 +45,8 @@ class Behaviour:
     """Only the first so many requests get a reply, the others wait until this is raised or None; None answers all."""
     fail_first: int = 0
     """So many requests, the first ones, get `fail_status`; -1 fails all."""
+    fail_after: int = 0
+    """So many requests are let through before those."""
     fail_status: int = 500
     fail_body: str = '{"error": {"message": "told to fail", "code": null, "type": "fake"}}'
     retry_after: str | None = None
@@ -222,7 +224,8 @@ class Server:
     def _answer(self, body: dict[str, Any], place: int) -> tuple[int, str, dict[str, str]]:
         does, n = self.behaviour, body.get("n") or 1
         plain = {"Content-Type": "application/json"}
-        if does.fail_first < 0 or place < does.fail_first:
+        failures = place - does.fail_after
+        if failures >= 0 and (does.fail_first < 0 or failures < does.fail_first):
             after = {"Retry-After": does.retry_after} if does.retry_after is not None else {}
             return does.fail_status, does.fail_body, plain | after
         if does.html:

@@ -25,7 +25,7 @@ def teacher() -> Iterator[FakeTeacher]:
 @pytest.fixture
 def project(tmp_path: Path, teacher: FakeTeacher) -> Project:
     made = Project(tmp_path, teacher.base_url, problems=PROBLEMS)
-    made.set(solve__samples=SAMPLES, solve__max_tokens=24, solve__temperature=0.6)
+    made.set(solve__samples=SAMPLES, solve__max_tokens=27, solve__temperature=0.6)
     return made
 
 
@@ -115,7 +115,7 @@ EDITS: list[tuple[Callable[[Project], None], int | str, bool]] = [
     (set_(solve__samples=8), 4 * PROBLEMS, False),
     (set_(solve__samples=2), 0, False),
     (set_(vote__min_share=0.9), 0, False),
-    (set_(filter__max_characters=40), 0, False),
+    (set_(filter__max_characters=150), 0, False),
     (set_(assemble__max_per_problem=1), 0, False),
     (set_(solve__max_tokens=400), "cut", False),
     (set_(solve__max_tokens=10), 0, False),

@@ -34,7 +34,7 @@ def trained(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def prompts(tmp_path: Path) -> dict[str, str]:
+def prompts(tmp_path: Path) -> dict[str, Any]:
     """A user's own prompt files, by relative path."""
     (tmp_path / "student.txt").write_text("<<user>>\n{{question}}\n<<assistant>>\n{{question}}\n")
     (tmp_path / "teacher.txt").write_text("<<user>>\nWhat is 1 + 1?\n<<assistant>>\n2\n<<user>>\n{{question}}\n")
@@ -51,7 +51,7 @@ def evaluated(stage: Evaluate, folder: Path, trained: Path, reply: Any = teacher
 
 
 def test_a_student_that_learnt_is_counted_right_and_its_gain_is_proven(
-    base: Path, trained: Path, tmp_path: Path, prompts: dict[str, str]
+    base: Path, trained: Path, tmp_path: Path, prompts: dict[str, Any]
 ) -> None:
     stage = Evaluate(model=str(base), teacher="main", max_new_tokens=12, batch_size=3, **prompts)
     made, found = evaluated(stage, tmp_path, trained)
@@ -87,7 +87,7 @@ def test_the_rows_and_scores_are_the_same_bytes_again(base: Path, trained: Path,
 
 
 def test_the_teacher_is_asked_once_a_problem_at_temperature_0_with_its_own_prompt(
-    base: Path, tmp_path: Path, prompts: dict[str, str]
+    base: Path, tmp_path: Path, prompts: dict[str, Any]
 ) -> None:
     stage = Evaluate(
         model=str(base), teacher="main", teacher_max_tokens=64, teacher_stop=("\n",), max_new_tokens=4, **prompts
@@ -103,7 +103,7 @@ def test_the_teacher_is_asked_once_a_problem_at_temperature_0_with_its_own_promp
 
 
 def test_the_student_is_asked_with_its_prompt_up_to_its_own_turn(
-    base: Path, trained: Path, tmp_path: Path, prompts: dict[str, str]
+    base: Path, trained: Path, tmp_path: Path, prompts: dict[str, Any]
 ) -> None:
     alone, _ = evaluated(Evaluate(model=str(base), max_new_tokens=8), tmp_path, trained)
     by_file, _ = evaluated(
@@ -114,7 +114,7 @@ def test_the_student_is_asked_with_its_prompt_up_to_its_own_turn(
 
 @pytest.mark.parametrize("lost", ["refused", "teacher_error"])
 def test_what_the_teacher_did_not_answer_counts_as_wrong(
-    base: Path, trained: Path, tmp_path: Path, prompts: dict[str, str], lost: str
+    base: Path, trained: Path, tmp_path: Path, prompts: dict[str, Any], lost: str
 ) -> None:
     stage = Evaluate(model=str(base), teacher="main", max_new_tokens=2, **prompts)
     made, found = evaluated(stage, tmp_path, trained, lambda _: Reply(key="00", problem=lost, text="The answer is 5."))

@@ -20,7 +20,7 @@ COMMAND = ("run", "all", "--config", "my.yaml", "--until", "assemble")
 
 def project_in(folder: Path, teacher: FakeTeacher) -> Project:
     made = Project(folder, teacher.base_url, problems=16)
-    made.set(solve__samples=3, solve__max_tokens=24)
+    made.set(solve__samples=3, solve__max_tokens=27)
     return made
 
 

@@ -10,7 +10,7 @@ from pipeline.statistics import mcnemar, paired_gain, wilson
 @pytest.mark.parametrize(
     ("right", "n", "low", "high"),
     [
-        # Newcombe 1998, "Two-sided confidence intervals for the single proportion", Statist. Med. 17, table I, method 3.
+        # Newcombe 1998, "Two-sided confidence intervals for the single proportion", Stat. Med. 17, table I, method 3.
         (81, 263, 0.2553, 0.3662),
         (15, 148, 0.0624, 0.1605),
         (0, 20, 0.0, 0.1611),

@@ -32,9 +32,14 @@ def tokenizer(folder: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def model(folder: Path) -> Any:
+    """Its layers speak up, so that what it writes depends on all that it has read, and on where that stood."""
     import torch
 
-    return load.load_model(load.Weights(str(folder)), torch.float32)
+    model = load.load_model(load.Weights(str(folder)), torch.float32)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            weight.mul_(15 if "_proj" in name else 1)
+    return model
 
 
 def trained_text(tokenizer: Any, encoded: Encoded) -> str:

@@ -146,6 +146,17 @@ def test_a_training_killed_by_sigkill_goes_on_to_the_same_weights(
     assert not (tmp_path / "checkpoints").exists()
 
 
+def test_a_training_that_was_stopped_after_its_end_is_not_done_again(student: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        (tmp_path / "checkpoints" / "checkpoint-3").mkdir(parents=True)
+        rows = run(stage(student, epochs=1), tiny_student.sums(12), work(tmp_path))
+        written = (tmp_path / "model" / "model.safetensors").stat()
+        os.utime(tmp_path / "model" / "model.safetensors", ns=(0, 0))
+        assert not (tmp_path / "checkpoints").exists()
+    assert written.st_mtime_ns == 0
+    assert rows == tiny_student.sums(12)
+
+
 def test_a_checkpoint_that_was_not_written_to_its_end_is_removed(tmp_path: Path) -> None:
     from pipeline.student.trainer import WHOLE, newest_checkpoint
 

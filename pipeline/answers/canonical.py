@@ -22,12 +22,14 @@ LONGEST = 1000
 """Characters; a longer answer is compared as it stands, casefolded."""
 LONGEST_SUM = 200
 """Characters of arithmetic that are worked out."""
+NESTED = 4
+"""LaTeX commands within each other that are taken away."""
 
 SYMBOLS = str.maketrans("−–×·÷⁄’‘“”\xa0", "--**//''\"\" ")
 LATEX = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
-        (r"\\(?:text|textbf|mathrm|mathbf|mbox|boxed|operatorname)\s*\{([^{}]*)\}", r" \1 "),
+        (r"\\(?:text|textbf|mathrm|mathbf|mbox|operatorname)\s*\{([^{}]*)\}", r" \1 "),
         (r"(\d)\s*\\[dt]?frac\s*\{(\d+)\}\s*\{(\d+)\}", r"\1 \2/\3"),
         (r"\\[dt]?frac\s*\{(\d+)\}\s*\{(\d+)\}", r"\1/\2"),
         (r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", r"(\1)/(\2)"),
@@ -35,7 +37,8 @@ LATEX = tuple(
         (r"\\div(?![a-z])", "/"),
         (r"\{,\}", ","),
         (r"\\(?:left|right|displaystyle)(?![a-z])|\\[,!;: ]|\^?\{?\\circ\}?|°", ""),
-        (r"\\([$%#&])", r"\1"),
+        (r"\\+([$%#&])", r"\1"),
+        (r"\\boxed\s*\{([^{}]*)\}", r" \1 "),
     )
 )
 
@@ -68,7 +71,7 @@ OPERATORS: dict[type[ast.AST], Callable[[Fraction, Fraction], Fraction]] = {
     ast.Div: operator.truediv,
 }
 ASSIGNED = re.compile(r"(?:[a-z]\w{0,2} ?|[\d\s.,+\-*/()$]+)=([^=]+)")
-LETTERED = re.compile(r"(?:(?:option|choice|answer)\s+)?(?:\(([a-z])\)|([a-z])(?:[).:]|$))")
+LETTERED = re.compile(r"(?:(?:option|choice|answer)\s+)?(?:\(([a-z])\)|([a-z])(?:\)|[.:](?=\s|$)|$))")
 POLAR = {"true": "yes", "false": "no"}
 
 
@@ -141,8 +144,10 @@ def is_percentage(text: str) -> bool:
 
 
 def _plain(answer: str) -> str:
-    text = answer.translate(SYMBOLS).casefold()
-    if not text.isalnum():
+    text = " ".join(answer.translate(SYMBOLS).casefold().split())
+    before, rounds = "", 0
+    while text != before and rounds < NESTED and any(mark in text for mark in "\\{°"):
+        before, rounds = text, rounds + 1
         for pattern, replacement in LATEX:
             text = pattern.sub(replacement, text)
     return re.sub(r"\s*,\s+", ", ", " ".join(text.split()))

@@ -16,7 +16,10 @@ from pipeline.rows import Problem
 SHORT_WORDS = 12
 """A reply of one line and at most so many words is an answer as a whole."""
 
-RUN_ON = re.compile(r"\n\s*(?:Q|Question)\s*(?::|\Z)")
+NEWEST = 3
+"""So many of the last places are looked at; a `\\boxed{` that is not closed is none."""
+
+RUN_ON = re.compile(r"\n[ \t]*(?:Q|Question)\s*(?::|\Z)")
 """Where a few-shot completion goes on to a question of its own."""
 TAGGED = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.DOTALL | re.IGNORECASE)
 BOXED = re.compile(r"\\f?boxed\s*\{")
@@ -33,9 +36,9 @@ SENTENCE_END = re.compile(r"(?<!\bMr)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\bMrs)(?<!\b
 DISPLAY_START = re.compile(r"(?:\\\[|\$\$)\s*\Z")
 DISPLAY_END = re.compile(r"\s*(?:\\\]|\$\$)\.?")
 
-TERM = rf"(?:(?<![\w)])[-+−])?\(*[-+−]?[$€£]?(?<![A-Za-z\d.])(?:\d+ \d+/\d+|{PLAIN})\)*"
+TERM = rf"(?:(?<![\w)])[-+−])?(?:\({{1,9}}[-+−]?)?(?:[$€£][-−]?)?(?<![A-Za-z\d.])(?:\d+ \d+/\d+|{PLAIN})\){{0,9}}"
 EXPRESSION = re.compile(rf"{TERM}(?:(?:\s*[*/×÷+]\s*|\s+[-−–]\s+){TERM})*(?:\s?(?:%|percent\b))?", re.IGNORECASE)
-INLINE_LATEX = re.compile(r"\$+([^$]+)\$+|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+INLINE_LATEX = re.compile(r"\${1,2}([^$]+)\${1,2}|\\\((.{1,500}?)\\\)|\\\[(.{1,500}?)\\\]", re.DOTALL)
 POLAR = re.compile(r"\b(yes|no|true|false)\b", re.IGNORECASE)
 
 
@@ -66,14 +69,15 @@ def find(text: str, problem: Problem) -> str | None:
     if gold is not None and normalise(gold) in ("yes", "no"):
         polar = POLAR.search(statement.content if statement else _last_line(body))
         return polar[1] if polar else None
-    if statement is None and len(body.split()) <= SHORT_WORDS and "\n" not in body:
-        statement = Statement(0, 0, len(body), body)
     numeric = gold is not None and number(tidy(gold)) is not None
+    found = None
     if statement is not None:
         found = _number(statement.content) if numeric else _text(statement.content, known=gold is not None)
-        if found is not None:
-            return found
-    return _last_number(body) if numeric or gold is None else None
+    if found is None and (numeric or gold is None):
+        found = _last_number(body)
+    if found is None and not numeric and "\n" not in body and len(body.split()) <= SHORT_WORDS:
+        found = _clean(body) or None
+    return found
 
 
 def split(text: str) -> tuple[str, str | None]:
@@ -100,7 +104,7 @@ def _own(text: str) -> str:
 
 def _statement(body: str) -> Statement | None:
     for pattern in (TAGGED, BOXED, HASHES, PHRASE, LAST_LINE):
-        for match in reversed(list(pattern.finditer(body))):
+        for match in reversed(list(pattern.finditer(body))[-NEWEST:]):
             if pattern is BOXED:
                 at, end = match.end(), _closing_brace(body, match.end())
             elif pattern is PHRASE:

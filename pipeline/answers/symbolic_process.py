@@ -11,6 +11,7 @@ import json
 import logging
 import operator
 import os
+import re
 import resource
 import signal
 import sys
@@ -22,6 +23,8 @@ MEMORY_BYTES = 4 << 30
 ORPHAN_SECONDS = 30
 """A check that still runs then has lost its parent."""
 
+NAMES = re.compile(r"(?<![\\A-Za-z])(sin|cos|tan|cot|sec|csc|log|ln|exp|pi)(?![A-Za-z])")
+"""Written without a backslash they would be read as products of letters."""
 FUNCTIONS = {"sqrt", "cbrt", "root"}
 """What sympy writes as functions; all else that a name may stand for is a class or a constant of its own."""
 OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
@@ -112,8 +115,8 @@ def score(name: str, parameters: str, found: str, entry: dict[str, Any]) -> bool
 def _expressions(text: str) -> list[Any]:
     from math_verify import LatexExtractionConfig, parse
 
-    latex = f"${text.strip().strip('$').replace('**', '^')}$"
-    found: list[Any] = parse(latex, [LatexExtractionConfig()], fallback_mode="no_fallback", parsing_timeout=None)
+    latex = NAMES.sub(r"\\\1", text.strip().strip("$").replace("**", "^"))
+    found: list[Any] = parse(f"${latex}$", [LatexExtractionConfig()], fallback_mode="no_fallback", parsing_timeout=None)
     return found
 
 

@@ -1,7 +1,7 @@
 """Greedy generation for many prompts at once.
 
 What all prompts begin with is read once, prompts of like length are padded together, and a text that has ended
-leaves its batch: on a processor without a GPU each of the three saves about a third of the time.
+leaves its batch.
 """
 
 import copy

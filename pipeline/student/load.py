@@ -92,8 +92,9 @@ def load_model(weights: Weights, dtype: "torch.dtype") -> Any:
 
     model = _from_pretrained(AutoModelForCausalLM, weights, dtype=dtype)
     if weights.gguf_file:
-        # The tensors are whole again, but transformers would still refuse to save them.
+        # The tensors are whole again, but transformers would still refuse to save them, or to train them all.
         model.hf_quantizer = None
+        model.is_quantized = False
         del model.config.quantization_config
     return model.to(device()).eval()
 
@@ -148,7 +149,7 @@ def _from_pretrained(kind: Any, weights: Weights, **options: Any) -> Any:
     try:
         with silence:
             return kind.from_pretrained(weights.name, **weights.options, **options)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise StageError(
             f"cannot load {weights.gguf_file or weights.name}: {str(error).splitlines()[0][:200]}",
             "check the name of the model, the network, and HF_TOKEN for a gated model",

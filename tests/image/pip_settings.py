@@ -1,6 +1,6 @@
-"""Hand this machine's pip settings to a build: write them as a pip.conf and print the `--volume` options that go with it.
+"""Hand this machine's pip settings to a build: a pip.conf, and buildah's `--volume` options that go with it.
 
-Whatever the settings name on this disk (certificates, constraints, wheels, indexes) is shown to the build below /host.
+Whatever the settings name on this disk (certificates, constraints, wheels, indexes) the build sees below /host.
 """
 
 import ast
@@ -13,34 +13,34 @@ ON_DISK = re.compile(r"(?<!\S)(file://)?(/\S+)")
 
 
 def main(pip_conf: Path) -> None:
-    """Write the settings to the path and print one option a line."""
-    shown = {pip_conf: "/etc/pip.conf"}
+    """Write the settings to this file and print one option a line."""
+    volumes = {pip_conf: "/etc/pip.conf"}
 
     def below_host(found: re.Match[str]) -> str:
         scheme, path = found[1] or "", Path(found[2])
         if not path.exists():
             return found[0]
-        folder = path.parent if scheme else path  # An index's links lead to the folders beside it.
-        shown[folder] = f"/host{folder}"
+        folder = path.parent if scheme else path  # an index's links lead to what lies beside it
+        volumes[folder] = f"/host{folder}"
         return f"{scheme}/host{path}"
 
-    settings = {name: ON_DISK.sub(below_host, value) for name, value in host_settings().items()}
+    settings = {name: ON_DISK.sub(below_host, value) for name, value in settings_here().items()}
     lines = [f"{name} = {' '.join(value.split())}\n" for name, value in settings.items()]
     pip_conf.write_text("[global]\n" + "".join(lines), encoding="utf-8")
-    for path, place in shown.items():
+    for path, place in volumes.items():
         print(f"--volume={path}:{place}:ro")
 
 
-def host_settings() -> dict[str, str]:
-    """What pip was told here by files and by the environment, which stands over the files."""
-    asked = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True
-    ).stdout
-    told = {":env:": {}, "global": {}}
-    for line in asked.splitlines():
+def settings_here() -> dict[str, str]:
+    """What pip was told by files and by the environment, which stands over the files."""
+    command = [sys.executable, "-m", "pip", "config", "list"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    told: dict[str, dict[str, str]] = {"global": {}, ":env:": {}}
+    for line in listed.splitlines():
         key, _, value = line.partition("=")
         section, _, name = key.rpartition(".")
-        told.get(section, {})[name] = ast.literal_eval(value)
+        if section in told:
+            told[section][name] = ast.literal_eval(value)
     return told["global"] | told[":env:"]
 
 
