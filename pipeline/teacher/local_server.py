@@ -10,8 +10,9 @@ import sys
 import threading
 from pathlib import Path
 
-SLOTS = int(os.environ.get("X_SLOTS", "64"))
-"""Sequences generated side by side; a request's n cannot be larger."""
+SLOTS = 16
+"""Sequences generated side by side; a request's n cannot be larger. Each slot reads a prompt's beginning once for
+itself, so on a processor without a GPU more slots answer a few hundred short questions later, not sooner."""
 CONTEXT_TOKENS = 32_768
 """Tokens of prompt and reply that all slots together hold: they share one cache."""
 
@@ -41,7 +42,7 @@ def main(weights: str) -> None:
     params.port = 0
     params.n_parallel = SLOTS
     params.n_ctx = CONTEXT_TOKENS
-    params.kv_unified = os.environ.get("X_UNI", "1") == "1"
+    params.kv_unified = True
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = len(os.sched_getaffinity(0))
     params.n_threads_http = SLOTS + 4  # each waiting request holds one
     params.cache_ram_mib = 0
