@@ -22,7 +22,7 @@ SMALL = {
     "evaluate.max_new_tokens": 8,
 }
 OWN = {
-    "self-distillation": {"solve.samples": 2},
+    "self-distillation": {"solve.samples": 2, "solve.max_tokens": 60},
     "fine-tune-cot": {"solve.samples": 2},
 }
 
