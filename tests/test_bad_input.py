@@ -1,6 +1,7 @@
 """Bad input: a clear error, nothing lost, nothing paid."""
 
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -97,8 +98,6 @@ def test_a_server_that_is_down_is_told_within_seconds(tmp_path: Path) -> None:
 
 
 def test_a_second_runner_on_the_same_run_is_refused(project: Project, teacher: FakeTeacher) -> None:
-    import subprocess
-
     teacher.behave(answer_first=0)
     first = subprocess.Popen(
         project.command("run", "all", "--config", "my.yaml", "--until", "assemble"),
@@ -117,8 +116,6 @@ def test_a_second_runner_on_the_same_run_is_refused(project: Project, teacher: F
 
 
 def test_two_runs_at_once_share_one_ledger_and_one_waits(project: Project, teacher: FakeTeacher) -> None:
-    import subprocess
-
     teacher.behave(answer_first=0)
     command = project.command("run", "all", "--config", "my.yaml", "--until", "assemble")
     options = {"cwd": project.folder, "env": project.environment(), "stderr": subprocess.PIPE, "text": True}
@@ -138,3 +135,27 @@ def test_two_runs_at_once_share_one_ledger_and_one_waits(project: Project, teach
     digests = [seen.digest for seen in teacher.requests()]
     assert len(digests) == len(set(digests))
     assert project.bytes_of("one") == project.bytes_of("two")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 40 MB; who may not mount one cannot run this."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "none", disk], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a tmpfs: {mounted.stderr.decode().strip()}")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_a_disk_that_is_nearly_full_is_told_before_anything_is_asked(small_disk: Path, teacher: FakeTeacher) -> None:
+    teacher.behave(fail_first=0, html=False)
+    teacher.reset()
+    project = Project(small_disk, teacher.base_url)
+    done = project.run_all("--until", "assemble", expect=1)
+    assert "free" in done.stderr
+    assert str(Path("outputs")) in done.stderr
+    assert teacher.count() == 0
+    subprocess.run(["mount", "-o", "remount,size=400m", small_disk], check=True)
+    project.run_all("--until", "assemble")
