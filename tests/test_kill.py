@@ -14,12 +14,15 @@ from tests.fake_teacher import FakeTeacher
 from tests.project import Project
 
 MOMENTS = 50
+REQUESTS = 16
+"""One a problem: its samples travel together."""
 SEED = int(os.environ.get("KILL_SEED", "20261122"))
 COMMAND = ("run", "all", "--config", "my.yaml", "--until", "assemble")
 
 
 def project_in(folder: Path, teacher: FakeTeacher) -> Project:
-    made = Project(folder, teacher.base_url, problems=16)
+    made = Project(folder, teacher.base_url, problems=REQUESTS)
+    made.choices["teachers"]["main"]["concurrency"] = 2
     made.set(solve__samples=3, solve__max_tokens=27)
     return made
 
@@ -50,7 +53,7 @@ def maybe_billed(project: Project) -> int:
 def test_killed_at_fifty_moments_the_rows_are_the_same_bytes(tmp_path: Path) -> None:
     print(f"seed {SEED}")
     draw = random.Random(SEED)
-    with FakeTeacher(latency_seconds=0.05) as teacher:
+    with FakeTeacher(latency_seconds=0.15) as teacher:
         undisturbed = project_in(tmp_path / "undisturbed", teacher)
         process = start(undisturbed)
         teacher.wait_for(1)
@@ -72,11 +75,10 @@ def test_killed_at_fifty_moments_the_rows_are_the_same_bytes(tmp_path: Path) -> 
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
                 process.wait()
-            in_flight = sum(seen.status is None for seen in teacher.requests())
-            killed_asking += in_flight > 0
+            killed_asking += teacher.count() < REQUESTS
             project.run(*COMMAND)
             told = f"moment {moment}, killed {delay:.3f} s after the first request"
             assert project.bytes_of() == expected, told
             assert billed_twice(teacher) <= maybe_billed(project), told
-        print(f"{killed_asking} of {MOMENTS} kills met requests in flight; span {span:.2f} s")
-        assert killed_asking
+        print(f"{killed_asking} of {MOMENTS} kills met unfinished asking; span {span:.2f} s")
+        assert 5 < killed_asking < MOMENTS
