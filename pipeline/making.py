@@ -23,6 +23,7 @@ def make_rows(step: Step, rows: Rows[Any], work: Work, folder: Path) -> Counts:
     entered = {row.id for row in rows} if step.rows else set()
     left: set[str] = set()
     lost: set[str] = set()
+    gone: set[str] = set()
     written: set[str] = set()
     reasons: Counter[str] = Counter()
     with (folder / "rows.jsonl").open("wb") as kept, (folder / "dropped.jsonl").open("wb") as dropped:
@@ -32,6 +33,7 @@ def make_rows(step: Step, rows: Rows[Any], work: Work, folder: Path) -> Counts:
                 dropped.write(line)
                 reasons[row.reason] += 1
                 lost.add(row.id if row.id in entered else row.parent or row.id)
+                gone.update({row.id} & entered)
                 continue
             if row.id in written:
                 raise RuntimeError(f"step {step.name!r} wrote two rows with the id {row.id!r}")
@@ -42,22 +44,26 @@ def make_rows(step: Step, rows: Rows[Any], work: Work, folder: Path) -> Counts:
             file.flush()
             os.fsync(file.fileno())
     if step.rows:
-        _reconcile(step.name, entered, left, lost)
+        _reconcile(step.name, entered, left, lost, gone)
     if not written and not step.stage.may_be_empty:
         raise StageError(
             f"step {step.name!r} carried none of {len(entered)} rows on: {_told(reasons)}",
-            f"python -m pipeline show {step.name} --dropped {reasons.most_common(1)[0][0]}" if reasons else None,
+            f"python -m pipeline show {step.name} --run {folder.parent.name} --dropped {reasons.most_common(1)[0][0]}"
+            if reasons
+            else None,
         )
     return Counts(
         entered=len(entered), carried=len(left & entered), written=len(written), dropped=dict(sorted(reasons.items()))
     )
 
 
-def _reconcile(name: str, entered: set[str], left: set[str], lost: set[str]) -> None:
+def _reconcile(name: str, entered: set[str], left: set[str], lost: set[str], gone: set[str]) -> None:
     if strangers := (left | lost) - entered:
         raise RuntimeError(f"step {name!r} made rows of {min(strangers)!r}, which did not enter")
     if vanished := entered - left - lost:
         raise RuntimeError(f"step {name!r} lost {len(vanished)} rows without a reason, {min(vanished)!r} first")
+    if both := gone & left:
+        raise RuntimeError(f"step {name!r} dropped {min(both)!r} and carried it on")
 
 
 def _told(reasons: Counter[str]) -> str:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,8 @@ def print_rows(run: Path, step: str, dropped: str | None, count: int) -> None:
     """
     if not run.is_dir():
         raise UsageError(f"no run {run.name!r} under {run.parent}", "python -m pipeline status")
-    path = run / step / ("rows.jsonl" if dropped is None else "dropped.jsonl")
+    folder = run / step if (run / step).is_dir() else run / f"{step}.part"
+    path = folder / ("rows.jsonl" if dropped is None else "dropped.jsonl")
     if not path.is_file():
         made = sorted(found.parent.name for found in run.glob("*/rows.jsonl") if found.parent.suffix == "")
         raise UsageError(f"no step {step!r} in run {run.name!r}", nearest(step, made) if made else None)
@@ -43,7 +43,7 @@ def print_rows(run: Path, step: str, dropped: str | None, count: int) -> None:
             rows.append(row)
     if dropped not in (None, "all") and dropped not in reasons:
         raise UsageError(f"step {step!r} dropped nothing for {dropped!r}", nearest(dropped or "", list(reasons)))
-    entered = _entered(run, step) if dropped else {}
+    entered = _entered(run, folder) if dropped else {}
     console = Console(highlight=False)
     for row in rows:
         console.rule(row["id"], align="left", characters="-")
@@ -74,15 +74,15 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def _entered(run: Path, step: str) -> dict[str, str]:
+def _entered(run: Path, folder: Path) -> dict[str, str]:
     """The rows that entered the step, by id, as text."""
-    record = json.loads((run / step / "record.json").read_text(encoding="utf-8"))
+    record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
     files = [run / name / "rows.jsonl" for name in record["inputs"]]
     return {
         row["id"]: row.get("text") or row.get("question") or row.get("completion") or ""
         for path in files
         if path.is_file()
-        for row in islice(_lines(path), None)
+        for row in _lines(path)
     }
 
 

@@ -1,8 +1,8 @@
-"""Problems made of the records of the user's sources.
+"""Problems made of the entries of the user's sources.
 
 An id in the source is kept; one of digits alone gets the source's short name before it (`train-7`), since every file
 counts from 0. Where the source gives none, the id is made of the question (`train-1f0c6a2b`), so that a problem put in
-or taken out changes no other's id. Two records with one id are an error, over all sources.
+or taken out changes no other's id. Two entries with one id are an error, over all sources.
 """
 
 import hashlib
@@ -18,8 +18,8 @@ from typing import Any
 from pipeline import generated
 from pipeline.answers.canonical import LETTERS, SYMBOLS, option
 from pipeline.choices import Source, nearest
+from pipeline.entries import entries, stem
 from pipeline.errors import UsageError
-from pipeline.records import records, stem
 from pipeline.rows import Problem
 
 FIELDS = ("id", "question", "answer", "choices")
@@ -39,16 +39,16 @@ def problems(sources: Sequence[Source], base: Path) -> Iterator[Problem]:
         base: folder that their paths are relative to.
 
     Raises:
-        UsageError: a source that cannot be read, or a record that is no problem; says where.
+        UsageError: a source that cannot be read, or an entry that is no problem; says where.
     """
     places: dict[str, str] = {}
     repeats: Counter[str] = Counter()
     for source in sources:
         _check_fields(source)
         name, place = stem(source), None
-        for place, record in islice(records(source, base), source.limit):
-            problem = _problem(record, source, place)
-            identity = _given_id(record, source, name, place) or _made_id(problem, name, repeats)
+        for place, entry in islice(entries(source, base), source.limit):
+            problem = _problem(entry, source, place)
+            identity = _given_id(entry, source, name, place) or _made_id(problem, name, repeats)
             if identity in places:
                 raise UsageError(
                     f"{place}: id {identity!r} stands at {places[identity]} too",
@@ -70,15 +70,15 @@ def question_key(problem: Problem) -> str:
     )
 
 
-def _problem(record: dict[str, Any], source: Source, place: str) -> Problem:
-    question = _field(record, "question", source, place)
+def _problem(entry: dict[str, Any], source: Source, place: str) -> Problem:
+    question = _field(entry, "question", source, place)
     if not isinstance(question, str) or not question.strip():
         fault = (
             "is empty" if question in (None, "") or isinstance(question, str) else f"is {question!r:.60}, not a text"
         )
-        raise UsageError(f"{place}: the question {fault}", "give it a text, or take the record out")
-    answer = _answer(_field(record, "answer", source, place), place)
-    labels, choices = _choices(_field(record, "choices", source, place), place)
+        raise UsageError(f"{place}: the question {fault}", "give it a text, or take the entry out")
+    answer = _answer(_field(entry, "answer", source, place), place)
+    labels, choices = _choices(_field(entry, "choices", source, place), place)
     is_generated = source.path.startswith(generated.PREFIX)
     return Problem(
         id="",
@@ -89,7 +89,7 @@ def _problem(record: dict[str, Any], source: Source, place: str) -> Problem:
         source=source.path,
         licence=source.licence,
         scorer=generated.Address.of(source.path).scorer if is_generated else None,
-        metadata=record.get("metadata", {}) if is_generated else {},
+        metadata=entry.get("metadata", {}) if is_generated else {},
     )
 
 
@@ -99,15 +99,15 @@ def _check_fields(source: Source) -> None:
             raise UsageError(f"{source.path}: fields: there is no {field!r} of ours", nearest(field, FIELDS))
 
 
-def _field(record: dict[str, Any], ours: str, source: Source, place: str) -> Any:
+def _field(entry: dict[str, Any], ours: str, source: Source, place: str) -> Any:
     name = source.fields.get(ours, ours)
-    if name in record:
-        return record[name]
+    if name in entry:
+        return entry[name]
     if ours != "question" and ours not in source.fields:
         return None
-    guess = next((known for known in OFTEN_NAMED.get(ours, ()) if known in record), next(iter(record), "..."))
+    guess = next((known for known in OFTEN_NAMED.get(ours, ()) if known in entry), next(iter(entry), "..."))
     raise UsageError(
-        f"{place}: no field {name!r}; it has {', '.join(map(str, record)) or 'none'}",
+        f"{place}: no field {name!r}; it has {', '.join(map(str, entry)) or 'none'}",
         f"name the field under data: {{path: {source.path}, fields: {{{ours}: {guess}}}}}",
     )
 
@@ -174,8 +174,8 @@ def _letter(answer: str, labels: tuple[str, ...], choices: tuple[str, ...], plac
     )
 
 
-def _given_id(record: dict[str, Any], source: Source, name: str, place: str) -> str | None:
-    value = _field(record, "id", source, place)
+def _given_id(entry: dict[str, Any], source: Source, name: str, place: str) -> str | None:
+    value = _field(entry, "id", source, place)
     text = "" if value is None else str(value).strip()
     return f"{name}-{text}" if text.isdecimal() else text or None
 

@@ -138,12 +138,12 @@ def write_dataset(examples: list[Example], folder: Path) -> None:
             ("keys", pa.list_(pa.string())),
         ]
     )
-    records = [
+    columns = [
         {
             **example.model_dump(mode="json", exclude={"parent"}),
             "completion": [{"role": "assistant", "content": example.completion}],
         }
         for example in examples
     ]
-    pq.write_table(pa.Table.from_pylist(records, schema=schema), folder / "train.parquet")
+    pq.write_table(pa.Table.from_pylist(columns, schema=schema), folder / "train.parquet")
     write_card(examples, folder / "README.md")

@@ -11,8 +11,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from pipeline.choices import Sources
+from pipeline.entries import outside
 from pipeline.jsonl import StoredRows
-from pipeline.records import outside
 from pipeline.rows import Dropped, Problem
 from pipeline.sources import problems, question_key
 from pipeline.stage import Rows, Stage, Work

@@ -9,8 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.choices import Source
+from pipeline.entries import outside
 from pipeline.errors import UsageError
-from pipeline.records import outside
 from pipeline.rows import Dropped, Problem
 from pipeline.sources import problems
 from stages.load import Load

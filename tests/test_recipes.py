@@ -64,6 +64,22 @@ def test_a_recipe_runs_whole_and_a_second_time_does_nothing(name: str, tmp_path:
     assert {str(path.relative_to(outputs)) for path in before.keys() - same} <= {"progress.json"}
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_recipe_trains_and_evaluates_on_a_cuda_device(method: str, tmp_path: Path, teacher: FakeTeacher) -> None:
+    import torch
+
+    assert torch.cuda.is_available(), "this test needs a CUDA device"
+    make(tmp_path / "student", context=2048)
+    project = Project(tmp_path, teacher.base_url, problems=8, heldout=4)
+    project.choices["set"] = {**SMALL, "train.method": method, "train.epochs": 4}
+    project.save()
+    project.run_all()
+    log = (tmp_path / "outputs" / "one" / "train" / "log.jsonl").read_text().splitlines()
+    losses = [json.loads(line)["loss"] for line in log]
+    assert losses[-1] < losses[0]
+
+
 def golden_text(project: Project) -> str:
     """What the teacher is asked about the first problem, and the first examples that the student is given."""
     choices = load(project.folder / "my.yaml", {})

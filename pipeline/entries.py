@@ -1,4 +1,4 @@
-"""Records of a source as they stand in it, each with its place, before anything is made of them."""
+"""Entries of a source as they stand in it, each with its place, before anything is made of them."""
 
 import csv
 import hashlib
@@ -12,12 +12,12 @@ from pipeline.choices import Source
 from pipeline.errors import UsageError
 
 HUB = "hf:"
-Record = tuple[str, dict[str, Any]]
+Entry = tuple[str, dict[str, Any]]
 """Its place as a person finds it (`problems.jsonl:3`), and its fields."""
 
 
-def records(source: Source, base: Path) -> Iterator[Record]:
-    """The records of a source, in its order; nothing is read before it is asked for.
+def entries(source: Source, base: Path) -> Iterator[Entry]:
+    """The entries of a source, in its order; nothing is read before it is asked for.
 
     Raises:
         UsageError: there is no such source, or it cannot be read.
@@ -63,14 +63,14 @@ def _file(source: Source, base: Path) -> Path:
     return path
 
 
-def _from_jsonl(path: Path, name: str) -> Iterator[Record]:
+def _from_jsonl(path: Path, name: str) -> Iterator[Entry]:
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 yield f"{name}:{number}", _object(_json(line.rstrip(), name, number), f"{name}:{number}")
 
 
-def _from_json(path: Path, name: str) -> Iterator[Record]:
+def _from_json(path: Path, name: str) -> Iterator[Entry]:
     items = _json(path.read_bytes(), name, 1)
     if not isinstance(items, list):
         raise UsageError(f"{name}: expected a list of objects, found {_kind(items)}")
@@ -78,7 +78,7 @@ def _from_json(path: Path, name: str) -> Iterator[Record]:
         yield f"{name}: item {number}", _object(item, f"{name}: item {number}")
 
 
-def _from_csv(path: Path, name: str) -> Iterator[Record]:
+def _from_csv(path: Path, name: str) -> Iterator[Entry]:
     csv.field_size_limit(2**31 - 1)
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, strict=True)
@@ -99,7 +99,7 @@ def _from_csv(path: Path, name: str) -> Iterator[Record]:
             raise
 
 
-def _from_parquet(path: Path, name: str) -> Iterator[Record]:
+def _from_parquet(path: Path, name: str) -> Iterator[Entry]:
     import pyarrow
     import pyarrow.parquet
 
@@ -114,7 +114,7 @@ def _from_parquet(path: Path, name: str) -> Iterator[Record]:
         raise UsageError(f"{name}: not a Parquet file: {error}") from None
 
 
-READERS: dict[str, Callable[[Path, str], Iterator[Record]]] = {
+READERS: dict[str, Callable[[Path, str], Iterator[Entry]]] = {
     ".jsonl": _from_jsonl,
     ".json": _from_json,
     ".csv": _from_csv,
@@ -122,7 +122,7 @@ READERS: dict[str, Callable[[Path, str], Iterator[Record]]] = {
 }
 
 
-def _from_hub(source: Source) -> Iterator[Record]:
+def _from_hub(source: Source) -> Iterator[Entry]:
     name, config, split = [*source.path.removeprefix(HUB).split(":", 2), None, None][:3]
     from datasets import load_dataset
 

@@ -1,0 +1,68 @@
+"""A stage is held to its books: what enters is carried on or dropped, over ids."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.errors import StageError
+from pipeline.making import make_rows
+from pipeline.recipe import Step
+from pipeline.rows import Dropped, Problem, Row
+from pipeline.stage import Rows, Stage, Work
+from tests.made import problem, work
+
+
+class Scripted(Stage):
+    """Makes what it is told to."""
+
+    reads = Problem
+    writes = Problem
+
+    made: tuple[Any, ...]
+
+    def run(self, rows: Rows[Problem], work: Work) -> Iterator[Row | Dropped]:
+        yield from self.made
+
+
+def making(folder: Path, *made: Row | Dropped) -> object:
+    step = Step("step", Scripted(made=made), rows=("load",))
+    return make_rows(step, [problem("a"), problem("b")], work(folder), folder)
+
+
+def child(name: str, parent: str) -> Problem:
+    return problem(name).model_copy(update={"parent": parent})
+
+
+def test_rows_leave_as_themselves_as_children_or_dropped(tmp_path: Path) -> None:
+    counts = making(
+        tmp_path, child("a/0", "a"), Dropped(id="a/1", parent="a", reason="cut"), Dropped(id="b", reason="x")
+    )
+    assert counts.model_dump() == {  # type: ignore[attr-defined]
+        "entered": 2,
+        "carried": 1,
+        "written": 1,
+        "dropped": {"cut": 1, "x": 1},
+    }
+
+
+@pytest.mark.parametrize(
+    ("made", "fault"),
+    [
+        ([problem("a")], "lost 1 rows without a reason, 'b' first"),
+        ([problem("a"), problem("b"), problem("c")], "made rows of 'c', which did not enter"),
+        ([problem("a"), problem("b"), problem("a")], "two rows with the id 'a'"),
+        ([problem("a"), problem("b"), Dropped(id="a", reason="x")], "dropped 'a' and carried it on"),
+    ],
+)
+def test_a_stage_that_loses_count_is_a_bug(tmp_path: Path, made: list[Row | Dropped], fault: str) -> None:
+    with pytest.raises(RuntimeError, match=fault):
+        making(tmp_path, *made)
+
+
+def test_a_step_that_carries_nothing_on_says_why_and_where_to_look(tmp_path: Path) -> None:
+    with pytest.raises(StageError) as caught:
+        making(tmp_path, Dropped(id="a", reason="x"), Dropped(id="b", reason="x"))
+    assert "carried none of 2 rows on: 2 x" in caught.value.fact
+    assert "show step" in (caught.value.hint or "")
