@@ -11,12 +11,6 @@ from tests.fake_teacher import FakeTeacher
 from tests.project import Project
 
 
-@pytest.fixture(scope="module")
-def teacher() -> Iterator[FakeTeacher]:
-    with FakeTeacher() as teacher:
-        yield teacher
-
-
 @pytest.fixture
 def project(tmp_path: Path, teacher: FakeTeacher) -> Project:
     teacher.behave(fail_first=0, html=False)

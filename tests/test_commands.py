@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,12 +10,6 @@ from tests.fake_teacher import FakeTeacher
 from tests.project import Project
 
 HEAVY = ("torch", "transformers", "trl", "datasets", "openai", "math_verify", "reasoning_gym", "numpy", "jinja2")
-
-
-@pytest.fixture(scope="module")
-def teacher() -> Iterator[FakeTeacher]:
-    with FakeTeacher() as teacher:
-        yield teacher
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """What an edit of the choices asks for anew: exactly the new work, counted at the teacher."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,12 +14,6 @@ from tests.project import SUMS, Project
 
 PROBLEMS, SAMPLES = 12, 4
 ALL = PROBLEMS * SAMPLES
-
-
-@pytest.fixture(scope="module")
-def teacher() -> Iterator[FakeTeacher]:
-    with FakeTeacher() as teacher:
-        yield teacher
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,12 +24,6 @@ OWN = {
     "self-distillation": {"solve.samples": 2, "solve.max_tokens": 60},
     "fine-tune-cot": {"solve.samples": 2},
 }
-
-
-@pytest.fixture(scope="module")
-def teacher() -> Iterator[FakeTeacher]:
-    with FakeTeacher() as teacher:
-        yield teacher
 
 
 @pytest.mark.parametrize("name", recipe.names())
