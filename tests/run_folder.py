@@ -66,6 +66,7 @@ def run_folder(outputs: Path, question: str = "What is {a} + {b} - {c}?") -> Pat
                 "failed": 1,
                 "cut": 3,
                 "maybe_billed": 2,
+                "uncounted": 40,
             }
         },
     )

@@ -87,6 +87,7 @@ def test_a_whole_run_has_every_section_once_and_in_order(tmp_path: Path) -> None
     assert "teacher and student are the same weights" in text
     assert "The student gained 9.7 points [+4.2, +15.2] over the better of the base's zero-shot and few-shot" in text
     assert "Example Processor 8000, 2 cores" in text
+    assert "main: 40 of 41 requests were answered without a word on how many tokens they generated" in text
 
 
 def test_the_report_needs_nothing_but_itself(tmp_path: Path) -> None:

@@ -124,6 +124,15 @@ def test_samples_of_one_prompt_travel_as_one_request_and_read_as_if_asked_alone(
     assert all(reply.problem is None and not reply.cut for replies in together.values() for reply in replies)
 
 
+def test_tokens_that_nobody_told_are_told_apart(asking: Asking, teacher: FakeTeacher) -> None:
+    asking()
+    assert (asking.usage["main"]["uncounted"], asking.usage["main"]["completion_tokens"] > 0) == (0, True)
+    teacher.behave(no_usage=True)
+    asking.questions = ["What is 9 + 9?"]
+    asking()
+    assert (asking.usage["main"]["uncounted"], asking.usage["main"]["requests"]) == (1, 13)
+
+
 @pytest.mark.parametrize(
     ("edit", "samples"),
     [

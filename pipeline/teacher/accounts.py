@@ -20,6 +20,7 @@ WITH given AS (
 )
 SELECT q.identity, q.model, COUNT(*), SUM(IFNULL(given.samples, 0)), SUM(IFNULL(given.cut, 0)),
     TOTAL(r.kind = 'failed'), TOTAL(r.kind = 'refused'), TOTAL(r.kind = 'lost'), TOTAL(r.kind IS 'unknown'),
+    TOTAL(r.kind = 'reply' AND r.completion_tokens IS NULL),
     SUM(IFNULL(r.prompt_tokens, 0)), SUM(IFNULL(r.cached_tokens, 0)), SUM(IFNULL(r.completion_tokens, 0)),
     TOTAL(1.0 * r.prompt_tokens * given.cut / given.samples),
     TOTAL(1.0 * r.cached_tokens * given.cut / given.samples),
@@ -57,6 +58,9 @@ class Totals:
     """Attempts that left and were never answered: a time-out, a connection that broke."""
     maybe_billed: int
     """Requests that were in flight when a process died."""
+    uncounted: int
+    """Requests that were answered without a word on how many tokens they generated; `completion_tokens` is without
+    them. llama.cpp does so where it gives several samples at once."""
     prompt_tokens: int
     completion_tokens: int
     cost_usd: float | None
@@ -113,8 +117,8 @@ class Books:
         return round(written), cost_usd if known else None
 
     def _total(self, identity: str, model: str, *sums: float) -> Totals:
-        requests, samples, cut, failed, refused, lost, maybe_billed = (int(count) for count in sums[:7])
-        told, told_cut, untold = sums[7:10], sums[10:13], sums[13:]
+        requests, samples, cut, failed, refused, lost, maybe_billed, uncounted = (int(count) for count in sums[:8])
+        told, told_cut, untold = sums[8:11], sums[11:14], sums[14:]
         rates = self.rates(identity, model)
         return Totals(
             identity=identity,
@@ -126,6 +130,7 @@ class Books:
             refused=refused,
             lost=lost,
             maybe_billed=maybe_billed,
+            uncounted=uncounted,
             prompt_tokens=int(told[0]),
             completion_tokens=int(told[2]),
             cost_usd=rates.cost_usd(*told) if rates else None,
