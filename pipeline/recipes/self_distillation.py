@@ -45,7 +45,7 @@ def recipe(choices: Choices) -> list[Step]:
                 student_prompt="self-distillation/student",
                 teacher="main",
                 teacher_prompt="self-distillation/solve",
-                teacher_max_tokens=24,
+                teacher_max_tokens=48,
                 teacher_stop=("\n",),
                 max_new_tokens=48,
                 batch_size=100,
