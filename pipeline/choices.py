@@ -72,8 +72,8 @@ class Price(Choice):
 
 
 class TeacherChoice(Choice):
-    """A model behind an OpenAI-compatible API, or weights that we serve ourselves; the string `local` is the
-    embedded one.
+    """A model behind an OpenAI-compatible API, weights that we serve ourselves (the string `local` is the embedded
+    one), or replies that were bought elsewhere.
     """
 
     base_url: str | None = None
@@ -81,8 +81,12 @@ class TeacherChoice(Choice):
     model: str | None = None
     key_env: str | None = None
     """Environment variable that holds the key; None sends none."""
-    concurrency: int = Field(default=64, ge=1, le=10_000)
-    """Most requests in flight."""
+    concurrency: int = Field(default=512, ge=1, le=10_000)
+    """Most requests in flight; how many are best is found out below it."""
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    """Most requests sent in a minute, evenly spread; None takes what the server tells or shows."""
+    tokens_per_minute: float | None = Field(default=None, gt=0)
+    """Most tokens of prompts and replies in a minute; None takes what the server tells or shows."""
     timeout_seconds: float = Field(default=600, gt=0)
     """Longest wait for one reply."""
     attempts: int = Field(default=6, ge=1)
@@ -95,15 +99,22 @@ class TeacherChoice(Choice):
     """Stands in for the address in the ledger key: give the old one for a server that moved."""
     local: str | None = None
     """`embedded`, or a GGUF file that we serve on a loopback port."""
+    recorded: str | None = None
+    """A .jsonl file of replies that were bought elsewhere; nothing is sent."""
+    batch: bool = False
+    """Ask through the provider's batch API: half the price, up to 24 hours a round."""
     price: Price | None = None
     """None looks the price up; local weights cost nothing."""
 
     @model_validator(mode="after")
-    def _one_of_two(self) -> "TeacherChoice":
-        if self.local is None and (self.base_url is None or self.model is None):
-            raise ValueError("a teacher needs base_url and model, or local")
-        if self.local is not None and (self.base_url is not None or self.key_env is not None):
-            raise ValueError("a local teacher has no base_url and no key_env")
+    def _one_of_three(self) -> "TeacherChoice":
+        ours = [name for name in ("local", "recorded") if getattr(self, name) is not None]
+        if not ours and (self.base_url is None or self.model is None):
+            raise ValueError("a teacher needs base_url and model, or local, or recorded")
+        if len(ours) == 2:
+            raise ValueError("a teacher is local or recorded, not both")
+        if ours and (self.base_url is not None or self.key_env is not None or self.batch):
+            raise ValueError(f"a {ours[0]} teacher has no base_url, no key_env and no batch")
         return self
 
 
@@ -129,6 +140,10 @@ class Choices(Choice):
     student: Student
     budget_usd: float | None = Field(default=None, gt=0)
     """Most that this run may spend; None sets no cap."""
+    budget_tokens: int | None = Field(default=None, gt=0)
+    """Most tokens, of prompts and replies, that this run may use; None sets no cap."""
+    budget_requests: int | None = Field(default=None, gt=0)
+    """Most requests that this run may send, each attempt counted; None sets no cap."""
     set: Mapping[str, Any] = {}
     """`step.field: value`, over what the recipe chose."""
     base: Path = Field(default=Path(), exclude=True)

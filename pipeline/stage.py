@@ -56,6 +56,16 @@ class Request(BaseModel):
 
 
 @dataclass(frozen=True)
+class TokenLogprob:
+    """One token of a reply, with its natural log-probability."""
+
+    token: str
+    logprob: float
+    top: Mapping[str, float] = field(default_factory=dict)
+    """The likeliest tokens at this place, as many as were asked for (`top_logprobs`)."""
+
+
+@dataclass(frozen=True)
 class Reply:
     """What came back for one request."""
 
@@ -67,11 +77,14 @@ class Reply:
     """It ended at its token limit."""
     problem: str | None = None
     """None for a reply; `refused` where the provider refused this very request (final), `teacher_error` where it
-    was given up after retries (asked again at the next start of an unfinished step)."""
+    was given up after retries (asked again at the next start of an unfinished step), `not_recorded` where the file of
+    recorded replies has none."""
     detail: str = ""
     """One line on the problem, for a person."""
     tokens: int | None = None
     """Tokens generated, thoughts included; None where the provider did not say for this sample."""
+    logprobs: tuple[TokenLogprob, ...] = ()
+    """One a token of the text, where they were asked for (`extra: {logprobs: true}`) and given."""
 
 
 Conversation = Generator[Sequence[Request], Sequence[Reply], R]

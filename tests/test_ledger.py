@@ -124,7 +124,7 @@ def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 7")
     connection.close()
-    with pytest.raises(UsageError, match="its version is 7, known here is 1"):
+    with pytest.raises(UsageError, match="its version is 7, known here is 2"):
         Ledger(path)
 
 

@@ -2,7 +2,9 @@
 
 `requests` holds the intents, written before each attempt leaves. `replies` holds what came of each: the whole body,
 or that nothing came. `samples` is an index: which choice of which reply answers which key. What a reply says is read
-from its body each time; the token counts beside it are there for sums alone.
+from its body each time; the token counts beside it are there for sums alone. `settled` holds the requests that the
+user says were not billed, `learnt` what a teacher turned out to take, `batches` and `batch_events` the jobs of its
+batch API.
 """
 
 import asyncio
@@ -21,14 +23,35 @@ from pipeline.errors import UsageError
 from pipeline.teacher import dialect
 from pipeline.teacher.writer import Writer
 
-VERSION = 1
+VERSION = 2
 """`user_version` of the file that this code reads and writes."""
+
+SECOND = f"""
+CREATE TABLE settled (request INTEGER PRIMARY KEY REFERENCES requests (id), at REAL NOT NULL);
+CREATE TABLE learnt (
+    id INTEGER PRIMARY KEY, at REAL NOT NULL, identity TEXT NOT NULL, model TEXT NOT NULL, what TEXT NOT NULL,
+    value TEXT NOT NULL
+);
+CREATE INDEX learnt_by_teacher ON learnt (identity, model, what);
+CREATE TABLE batches (
+    id INTEGER PRIMARY KEY, at REAL NOT NULL, run TEXT NOT NULL, step TEXT NOT NULL, identity TEXT NOT NULL,
+    model TEXT NOT NULL, nonce TEXT NOT NULL UNIQUE
+);
+CREATE TABLE batch_events (
+    id INTEGER PRIMARY KEY, batch INTEGER NOT NULL REFERENCES batches (id), at REAL NOT NULL, kind TEXT NOT NULL,
+    body TEXT NOT NULL
+);
+CREATE INDEX batch_events_by_batch ON batch_events (batch);
+CREATE INDEX requests_by_batch ON requests (batch);
+PRAGMA user_version = {VERSION};
+"""
+"""What version 2 added, beside `requests.batch`."""
 
 SCHEMA = f"""
 CREATE TABLE requests (
     id INTEGER PRIMARY KEY, sent_at REAL NOT NULL, run TEXT NOT NULL, step TEXT NOT NULL, identity TEXT NOT NULL,
     model TEXT NOT NULL, first_index INTEGER NOT NULL, n INTEGER NOT NULL, max_tokens INTEGER,
-    body_bytes INTEGER NOT NULL, keys TEXT NOT NULL, body BLOB NOT NULL
+    body_bytes INTEGER NOT NULL, keys TEXT NOT NULL, body BLOB NOT NULL, batch INTEGER
 );
 CREATE INDEX requests_by_run ON requests (run);
 CREATE INDEX requests_by_teacher ON requests (identity, model);
@@ -43,8 +66,7 @@ CREATE TABLE samples (
 );
 CREATE INDEX samples_by_key ON samples (key);
 CREATE INDEX samples_by_reply ON samples (reply);
-PRAGMA user_version = {VERSION};
-"""
+{SECOND}"""
 
 Kind = Literal["reply", "refused", "failed", "lost", "unknown"]
 """`lost`: no answer after it was sent, so it may be billed; `unknown`: the process died before it could tell."""
@@ -63,6 +85,8 @@ class Intent:
     keys: tuple[str, ...]
     """One a sample, in the order of the indices."""
     body: bytes
+    batch: int | None = None
+    """The batch job that it is part of; None where it is sent by itself."""
 
 
 @dataclass(frozen=True)
@@ -196,9 +220,10 @@ class Ledger:
 
         def job(connection: sqlite3.Connection) -> int:
             added = connection.execute(
-                "INSERT INTO requests VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO requests VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (time.time(), intent.run, intent.step, intent.identity, intent.model, intent.first_index,
-                 len(intent.keys), intent.max_tokens, len(intent.body), " ".join(intent.keys), _pack(intent.body)),
+                 len(intent.keys), intent.max_tokens, len(intent.body), " ".join(intent.keys), _pack(intent.body),
+                 intent.batch),
             )  # fmt: skip
             return added.lastrowid or 0
 
@@ -224,13 +249,33 @@ class Ledger:
         """Add samples of a reply that was stored before."""
         return self._writing.write(lambda connection: _index(connection, reply, samples))
 
+    def learn(self, identity: str, model: str, what: str, value: Any) -> "asyncio.Future[None]":
+        """Note what a teacher turned out to take; the last note counts."""
+
+        def job(connection: sqlite3.Connection) -> None:
+            row = (time.time(), identity, model, what, json.dumps(value))
+            connection.execute("INSERT INTO learnt VALUES (NULL, ?, ?, ?, ?, ?)", row)
+
+        return self._writing.write(job)
+
+    def learnt(self, identity: str, model: str, what: str) -> Any:
+        """What was noted last of this teacher; None where nothing was."""
+        row = self._reading.execute(
+            "SELECT value FROM learnt WHERE identity = ? AND model = ? AND what = ? ORDER BY id DESC LIMIT 1",
+            (identity, model, what),
+        ).fetchone()
+        return json.loads(row[0]) if row else None
+
     def settle_orphans(self) -> "asyncio.Future[int]":
-        """Note, under the lock, the intents of which nobody will ever tell; gives how many are new."""
+        """Note, under the lock, the intents of which nobody will ever tell; gives how many are new.
+
+        Those that are part of a batch job are not among them: its provider will tell.
+        """
         return self._writing.write(
             lambda connection: (
                 connection.execute(
                     "INSERT INTO replies SELECT NULL, id, ?, 'unknown', NULL, NULL, NULL, NULL, '{}', ? FROM requests"
-                    " WHERE id NOT IN (SELECT request FROM replies)",
+                    " WHERE batch IS NULL AND id NOT IN (SELECT request FROM replies)",
                     (time.time(), _pack(b"")),
                 ).rowcount
             )
@@ -250,9 +295,10 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.execute("BEGIN IMMEDIATE")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
-            for statement in SCHEMA.split(";\n"):
-                connection.execute(statement)
+            _run(connection, SCHEMA)
         connection.execute("COMMIT")
+        if version == 1:
+            _migrate(connection, path)
     except sqlite3.DatabaseError as error:
         connection.close()
         raise UsageError(f"{path}: cannot be opened: {error}", "move it away, or free the disk that it is on") from None
@@ -263,6 +309,23 @@ def _open(path: Path) -> sqlite3.Connection:
             "update cot-distill, or choose another folder for the outputs",
         )
     return connection
+
+
+def _run(connection: sqlite3.Connection, statements: str) -> None:
+    for statement in statements.split(";\n"):
+        connection.execute(statement)
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring a ledger of version 1 to this version, after a copy of it was made beside it."""
+    copy = path.with_name(f"{path.name}.version-1")
+    copy.unlink(missing_ok=True)
+    connection.execute("VACUUM INTO ?", (str(copy),))
+    connection.execute("BEGIN IMMEDIATE")
+    if connection.execute("PRAGMA user_version").fetchone()[0] == 1:  # no other process was faster
+        connection.execute("ALTER TABLE requests ADD COLUMN batch INTEGER")
+        _run(connection, SECOND)
+    connection.execute("COMMIT")
 
 
 def _index(connection: sqlite3.Connection, reply: int, samples: Iterable[Sample]) -> None:
