@@ -69,6 +69,8 @@ class Price(Choice):
 
     input: float = Field(ge=0)
     output: float = Field(ge=0)
+    batch_share: float = Field(default=0.5, ge=0, le=1)
+    """Of these, what the provider takes through its batch API."""
 
 
 class TeacherChoice(Choice):

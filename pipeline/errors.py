@@ -13,6 +13,11 @@ there is one. Neither ever holds a key, a whole prompt or a whole reply. Anythin
 shows its traceback.
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.rows import Row
+
 
 class PipelineError(Exception):
     """An error with a way out.
@@ -50,6 +55,9 @@ class TeacherError(PipelineError):
 
 class BudgetError(PipelineError):
     """The cap on spending is reached; what was paid for is kept."""
+
+    lacking: "Row | None" = None
+    """The first row asked for, in their order, of whose replies the ledger lacks some; None where nobody looked."""
 
 
 class StageError(PipelineError):

@@ -110,6 +110,10 @@ class Asks(Protocol):
         """Hold one conversation a row; gives (row, result) in the order of `rows`, the same for the same ledger."""
         ...
 
+    def in_batches(self, teacher: str) -> bool:
+        """Whether each further question to this teacher takes as long as a batch job, up to a day."""
+        ...
+
 
 @dataclass(frozen=True)
 class Work:

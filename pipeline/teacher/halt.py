@@ -23,12 +23,19 @@ class Halt:
     def __init__(self) -> None:
         self.reason: BaseException | None = None
         self._event = asyncio.Event()
+        self._callbacks: list[Callable[[], None]] = []
+
+    def when_stopped(self, callback: Callable[[], None]) -> None:
+        """Call this once nothing more is to be sent."""
+        self._callbacks.append(callback)
 
     def stop(self, reason: BaseException) -> None:
         """Send no more."""
         if self.reason is None:
             self.reason = reason
             self._event.set()
+            for callback in self._callbacks:
+                callback()
 
     def check(self) -> None:
         """Raise HaltedError once nothing more is to be sent."""

@@ -12,6 +12,7 @@ from pipeline.choices import TeacherChoice
 from pipeline.errors import UsageError
 from pipeline.stage import Request, canonical_json
 from pipeline.teacher.local import weights_of
+from pipeline.teacher.recording import recording_of
 
 OURS = ("model", "messages", "n", "stream")
 """Fields of the body that a teacher's `request` cannot set: a reply could not be read or found again."""
@@ -42,7 +43,7 @@ class Teacher:
     name: str
     choice: TeacherChoice
     base: Path
-    """Folder that a path to local weights is relative to."""
+    """Folder that paths to local weights and to recorded replies are relative to."""
 
     @cached_property
     def identity(self) -> str:
@@ -89,23 +90,29 @@ def messages_of(request: Request) -> list[dict[str, str]]:
 
 
 def identity_of(choice: TeacherChoice, base: Path) -> str:
-    """What tells this teacher from another in the ledger: its address, or `local:` and the hash of its weights.
+    """What tells this teacher from another in the ledger: its address, or the hash of its weights (`local:`) or of the
+    file of its replies (`recorded:`).
 
     Raises:
-        UsageError: an address that is none, or weights that are not there.
+        UsageError: an address that is none, or a file that is not there.
     """
     if choice.identity is not None:
         return choice.identity
     if choice.local is not None:
         path = weights_of(choice.local, base)
         return f"local:{_hash_of(path, path.stat().st_mtime_ns)}"
+    if choice.recorded is not None:
+        path = recording_of(choice.recorded, base)
+        return f"recorded:{_hash_of(path, path.stat().st_mtime_ns)}"
     return address(choice.base_url or "")
 
 
 def model_of(choice: TeacherChoice, base: Path) -> str:
-    """The model's name; for local weights that of their file unless the choices give one."""
+    """The model's name; for local weights and recorded replies that of their file unless the choices give one."""
     if choice.model is not None:
         return choice.model
+    if choice.recorded is not None:
+        return recording_of(choice.recorded, base).stem
     return weights_of(choice.local or "", base).stem
 
 

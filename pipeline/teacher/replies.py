@@ -5,9 +5,9 @@ from functools import lru_cache
 from typing import Any
 
 from pipeline.stage import Conversation, R, Reply
-from pipeline.teacher import dialect
+from pipeline.teacher import dialect, logprobs
 from pipeline.teacher.keys import Teacher, Wanted
-from pipeline.teacher.ledger import Entry, Ledger
+from pipeline.teacher.ledger.ledger import Entry, Ledger
 
 
 class Replies:
@@ -57,7 +57,8 @@ def reply_of(key: str, entry: Entry) -> Reply:
     if entry.kind == "refused":
         verdict = dialect.judge(entry.status or 0, entry.headers.get("content-type", ""), entry.body)
         return Reply(key, problem="refused", detail=verdict.message)
-    choice = dialect.read(_payload(entry.body), entry.choice)
+    choices, tokens = _answer(entry.body)
+    choice = dialect.read_choice(choices[entry.choice], tokens)
     return Reply(
         key,
         text=choice.text,
@@ -66,10 +67,12 @@ def reply_of(key: str, entry: Entry) -> Reply:
         problem="refused" if choice.refusal else None,
         detail=choice.refusal,
         tokens=choice.tokens,
+        logprobs=logprobs.read(choices[entry.choice]),
     )
 
 
 @lru_cache(maxsize=8)
-def _payload(body: bytes) -> dict[str, Any]:
-    """Samples that travelled as one request are read one after another."""
-    return dialect.parse(body) or {}
+def _answer(body: bytes) -> tuple[list[Mapping[str, Any]], int | None]:
+    """The choices of an answer, and the tokens of its only one; samples that came as one are read one by one."""
+    payload = dialect.parse(body) or {}
+    return dialect.choices_of(payload), dialect.tokens_of_one(payload)

@@ -11,6 +11,8 @@ T = TypeVar("T")
 
 QUICK_ATTEMPTS = 3
 """Attempts at a server that refuses connections and never answered: it is down, not busy."""
+FIRST_WAIT_SECONDS = 1.0
+"""Wait before a second attempt, about; each further one waits twice as long."""
 MOST_WAIT_SECONDS = 60.0
 """Longest wait before another attempt, unless the server asks for more."""
 
@@ -30,6 +32,20 @@ class FailedError(Exception):
         self.reached = reached
 
 
+class BusyError(Exception):
+    """The teacher takes nothing for now, which says nothing of the request.
+
+    Args:
+        wait_seconds: least wait that the server asked for.
+        was_refused: it was refused for a limit, so it goes before all others.
+    """
+
+    def __init__(self, wait_seconds: float, was_refused: bool) -> None:
+        super().__init__()
+        self.wait_seconds = wait_seconds
+        self.was_refused = was_refused
+
+
 @dataclass(frozen=True)
 class Patience:
     """How long to insist on an answer.
@@ -40,7 +56,6 @@ class Patience:
 
     attempts: int
     """Most attempts at one request."""
-    first_wait_seconds: float
     was_answered: Callable[[], bool]
     """Whether the server has ever answered."""
     sleep: Callable[[float], Awaitable[None]]
@@ -66,7 +81,7 @@ class Patience:
         return state.attempt_number >= (min(QUICK_ATTEMPTS, self.attempts) if is_down else self.attempts)
 
     def _wait_seconds(self, state: RetryCallState) -> float:
-        backoff = min(self.first_wait_seconds * 2.0 ** (state.attempt_number - 1), MOST_WAIT_SECONDS)
+        backoff = min(FIRST_WAIT_SECONDS * 2.0 ** (state.attempt_number - 1), MOST_WAIT_SECONDS)
         return max(backoff * random.uniform(0.5, 1.5), _failure(state).wait_seconds)
 
 

@@ -3,23 +3,31 @@
 Every attempt is an intent in the ledger before it leaves, and every answer is in the ledger before anybody sees it.
 """
 
-import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
+from typing import NoReturn
 
-from pipeline.errors import PipelineError, StageError, UsageError
+from pipeline.errors import PipelineError, StageError
 from pipeline.progress import Progress
 from pipeline.stage import Reply
 from pipeline.teacher import dialect
-from pipeline.teacher.budget import Budget
+from pipeline.teacher.budget import Amount, Budget, told
 from pipeline.teacher.halt import Halt, HaltedError, together
 from pipeline.teacher.keys import Wanted, messages_of
-from pipeline.teacher.ledger import Intent, Ledger, Outcome, Sample
-from pipeline.teacher.prices import Rates
-from pipeline.teacher.retrying import MOST_WAIT_SECONDS, FailedError, Patience
+from pipeline.teacher.ledger.ledger import Intent, Ledger, Outcome, Sample
+from pipeline.teacher.limits.gate import Gate
+from pipeline.teacher.limits.headers import is_busy
+from pipeline.teacher.limits.limits import Change, Flight
+from pipeline.teacher.manner import Manner
+from pipeline.teacher.prices import Rates, usd
+from pipeline.teacher.retrying import MOST_WAIT_SECONDS, BusyError, FailedError, Patience
 from pipeline.teacher.standing import MOST_REFUSALS, Standing
 from pipeline.teacher.transport import Answer, Transport
+
+FREE = Amount(requests=1)
+"""A request that was answered with an error, or never left: nothing is billed for it."""
 
 
 @dataclass
@@ -33,6 +41,21 @@ class Tally:
     in_flight: int = 0
 
 
+@dataclass(frozen=True)
+class Sent:
+    """One request that left."""
+
+    number: int
+    """Its id in the ledger."""
+    wanted: Sequence[Wanted]
+    body: bytes
+    flight: Flight
+    charge: Callable[[Amount], None]
+    """Tells the budget what it used."""
+    is_first: bool
+    """It never failed before."""
+
+
 @dataclass
 class Sender:
     """One teacher while a step asks it."""
@@ -42,22 +65,23 @@ class Sender:
     ledger: Ledger
     transport: Transport
     standing: Standing
+    gate: Gate
     budget: Budget
     rates: Rates | None
     """What it costs; None where nobody knows, which a budget does not allow."""
     halt: Halt
     progress: Progress
+    tally: Tally
     given_up: dict[str, Reply]
     """Filled with the replies that this asking alone knows, by key: losses, and refusals that are held back."""
-    first_wait_seconds: float
     free_floor_bytes: int
+    """Free space that is kept for storing what is in flight."""
 
     def __post_init__(self) -> None:
         self.teacher = self.standing.teacher
-        self.tally = Tally()
-        self._places = asyncio.Semaphore(self.teacher.choice.concurrency)
-        self._patience = Patience(
-            self.teacher.choice.attempts, self.first_wait_seconds, lambda: self.standing.answered, self.halt.sleep
+        clock = self.gate.clock
+        self.patience = Patience(
+            self.teacher.choice.attempts, lambda: self.standing.answered, lambda s: self.halt.sleep(clock.real(s))
         )
 
     async def send(self, wanted: Sequence[Wanted]) -> None:
@@ -70,17 +94,15 @@ class Sender:
         if len(wanted) > most:
             await together(*(self.send(wanted[at : at + most]) for at in range(0, len(wanted), most)))
             return
-        async with self._places:
-            self.halt.check()
-            # The most may have become one while this waited for its place.
-            rest = await self._insist(wanted) if len(wanted) <= self.standing.most_choices else wanted
+        rest = await self._insist(wanted)
         if rest:
             await together(*(self.send([one]) for one in rest))
 
     async def _insist(self, wanted: Sequence[Wanted]) -> Sequence[Wanted]:
         """Attempt until there is an answer or it is given up; gives what is still to be asked, singly."""
+        attempts = count(1)
         try:
-            return await self._patience.insist(lambda: self._attempt(wanted))
+            return await self.patience.insist(lambda: self._attempt(wanted, is_first=next(attempts) == 1))
         except FailedError as error:
             self._give_up(wanted, str(error))
             return ()
@@ -88,87 +110,163 @@ class Sender:
             self.halt.stop(error)
             raise HaltedError from None
 
-    async def _attempt(self, wanted: Sequence[Wanted]) -> Sequence[Wanted]:
-        first = wanted[0]
-        body = dialect.body_of(
+    async def _attempt(self, wanted: Sequence[Wanted], is_first: bool) -> Sequence[Wanted]:
+        """One attempt; to be told to wait, or to find the teacher gone, is none."""
+        again = False
+        while True:
+            try:
+                return await self._leave(wanted, is_first and not again, again)
+            except BusyError as busy:
+                again = again or busy.was_refused
+                await self.halt.sleep(self.gate.clock.real(busy.wait_seconds))
+
+    async def _leave(self, wanted: Sequence[Wanted], is_first: bool, again: bool) -> Sequence[Wanted]:
+        first, manner = wanted[0], self.standing.manner
+        body = manner.shape(
             self.teacher.model, messages_of(first.request), first.fields, first.request.index, len(wanted)
         )
-        most_usd = self._most_usd(len(body), wanted)
-        async with self.budget.reserved(most_usd):
-            self.halt.check()
-            self._check_room()
-            number = await self.ledger.intend(
-                Intent(
-                    run=self.run,
-                    step=self.step,
-                    identity=self.teacher.identity,
-                    model=self.teacher.model,
-                    first_index=first.request.index,
-                    max_tokens=first.limit,
-                    keys=tuple(one.key for one in wanted),
-                    body=body,
+        most = self.budget.most(
+            self.rates, len(body), len(wanted), first.limit, step=self.step, teacher=self.teacher.name
+        )
+        reckoning = self.standing.limits.reckoning
+        async with self.gate.place(reckoning.tokens(len(body), len(wanted), first.limit), again) as flight:
+            if len(wanted) > self.standing.most_choices:  # it became one while this waited
+                return wanted
+            if manner != self.standing.manner:  # it became another
+                raise BusyError(0.0, was_refused=False)
+            async with self.budget.reserved(most) as charge:
+                self.halt.check()
+                self.check_room()
+                number = await self.ledger.intend(
+                    Intent(
+                        run=self.run,
+                        step=self.step,
+                        identity=self.teacher.identity,
+                        model=self.teacher.model,
+                        first_index=first.request.index,
+                        max_tokens=first.limit,
+                        keys=tuple(one.key for one in wanted),
+                        body=body,
+                    )
                 )
-            )
-            self.tally.in_flight += 1
-            try:
-                answer = await self.transport.post(body)
-                return await self._settle(number, wanted, answer, most_usd)
-            finally:
-                self.tally.in_flight -= 1
-                self._note()
+                self.tally.in_flight += 1
+                try:
+                    answer = await self.transport.post(body)
+                    return await self._settle(Sent(number, wanted, body, flight, charge, is_first), answer)
+                finally:
+                    self.tally.in_flight -= 1
+                    self._note()
 
-    async def _settle(self, number: int, wanted: Sequence[Wanted], answer: Answer, most_usd: float) -> Sequence[Wanted]:
+    async def _settle(self, sent: Sent, answer: Answer) -> Sequence[Wanted]:
         """Store what came and act on it; gives what is still to be asked, singly."""
         if answer.status is None:
-            await self.ledger.settle(number, Outcome("lost" if answer.reached else "failed"), ())
-            self.budget.spent_usd += most_usd if answer.reached else 0.0
-            raise FailedError(answer.fault, reached=answer.reached)
+            await self.ledger.settle(sent.number, Outcome("lost" if answer.reached else "failed"), ())
+            if not answer.reached:
+                sent.charge(FREE)
+            self._fail(sent, answer.fault, reached=answer.reached)
         headers = answer.headers or {}
-        verdict = dialect.judge(answer.status, headers.get("content-type", ""), answer.body)
+        verdict = dialect.judge(answer.status or 0, headers.get("content-type", ""), answer.body)
         outcome = Outcome("failed" if verdict.kind == "fatal" else verdict.kind, answer.status, headers, answer.body)
+        self.standing.limits.told(answer.limits or {})
         if verdict.kind == "reply":
-            return await self._take(number, wanted, outcome, most_usd)
+            return await self._take(sent, outcome)
+        if answer.status == 200 and not (dialect.parse(answer.body) or {}).get("error"):
+            outcome = replace(outcome, kind="lost")  # it cannot be read, and may be billed all the same
+        else:
+            sent.charge(FREE)
+        found = self.standing.manner.after(answer.status or 0, answer.body, sent.body)
+        if found is not None:
+            await self._adapt(sent, outcome, *found)
         if verdict.kind == "refused":
-            return await self._refuse(number, wanted, outcome, verdict)
-        await self.ledger.settle(number, outcome, ())
+            return await self._refuse(sent, outcome, verdict)
+        await self.ledger.settle(sent.number, outcome, ())
         if verdict.kind == "fatal" and not (answer.status == 200 and self.standing.answered):
             raise self.standing.fatal(verdict)
         message = self.standing.told(verdict.message)
         wait_seconds = dialect.retry_after(headers.get("retry-after"), time.time())
+        if is_busy(answer.status or 0, headers):
+            self._wait(sent, message, wait_seconds)
+        self._fail(sent, message, wait_seconds)
+        raise AssertionError("unreachable")
+
+    async def _adapt(self, sent: Sent, outcome: Outcome, manner: Manner, news: str) -> NoReturn:
+        """It does not take a parameter: the same request is sent once more in its manner."""
+        self.standing.adapt(manner)
+        self._tell_gate(self.gate.replied(sent.flight, None))
+        await self.ledger.settle(sent.number, replace(outcome, kind="failed"), ())
+        if news:
+            await self._remember(manner)
+            self.progress.say(f"teachers.{self.teacher.name} {news}")
+        raise BusyError(0.0, was_refused=False)
+
+    async def _remember(self, manner: Manner) -> None:
+        await self.ledger.learn(self.teacher.identity, self.teacher.model, "manner", manner.model_dump(mode="json"))
+
+    def _wait(self, sent: Sent, message: str, wait_seconds: float) -> NoReturn:
+        """The teacher takes no more for now."""
+        self.standing.last_fault = message
+        self._tell_gate(self.gate.refused(sent.flight, wait_seconds, message))
         if wait_seconds > MOST_WAIT_SECONDS:
             self.progress.say(f"teachers.{self.teacher.name} asks to wait {wait_seconds:.0f} s: {message}")
-        raise FailedError(message, wait_seconds)
+        raise BusyError(wait_seconds, was_refused=True)
 
-    async def _take(self, number: int, wanted: Sequence[Wanted], outcome: Outcome, most_usd: float) -> Sequence[Wanted]:
+    def _fail(self, sent: Sent, message: str, wait_seconds: float = 0.0, reached: bool = True) -> NoReturn:
+        """It went wrong, and may go better."""
+        self.standing.last_fault = message
+        self._tell_gate(self.gate.failed(sent.flight, sent.is_first))
+        if self.standing.limits.breaker.is_open and self.standing.answered and not sent.flight.is_trial:
+            raise BusyError(wait_seconds, was_refused=False)
+        raise FailedError(message, wait_seconds, reached)
+
+    def _tell_gate(self, change: Change) -> None:
+        """Say when the teacher takes nothing any more, and when it does again; end where that lasts."""
+        line = self.standing.told_change(change)
+        if line:
+            self.progress.say(line)
+        gone = self.standing.gone(self.gate.clock.now())
+        if gone:
+            self.halt.stop(gone)
+
+    async def _take(self, sent: Sent, outcome: Outcome) -> Sequence[Wanted]:
+        wanted = sent.wanted
         payload = dialect.parse(outcome.body) or {}
-        given = min(len(dialect.choices_of(payload)), len(wanted))
+        choices = dialect.choices_of(payload)
         samples = [
-            Sample(one.key, place, not dialect.read(payload, place).cut, one.limit)
-            for place, one in enumerate(wanted[:given])
+            Sample(one.key, place, not dialect.is_cut(choice), one.limit)
+            for place, (one, choice) in enumerate(zip(wanted, choices, strict=False))
         ]
+        given = len(samples)
         usage = dialect.usage_of(payload)
-        await self.ledger.settle(number, replace(outcome, usage=usage), samples)
+        manner = self.standing.manner
         self.standing.gave(given, len(wanted))
+        tokens = self.standing.limits.reckoning.learn(len(sent.body), given, usage)
+        self._tell_gate(self.gate.replied(sent.flight, tokens))
+        await self.ledger.settle(sent.number, replace(outcome, usage=usage), samples)
+        if self.standing.manner != manner:
+            await self._remember(self.standing.manner)
         while self.standing.held:
             reply, refused = self.standing.held.popitem()
             await self.ledger.index(reply, refused)
-        tokens = (usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens)
-        cost_usd = self.rates.cost_usd(*tokens) if self.rates else 0.0
-        self.budget.spent_usd += most_usd if None in tokens else cost_usd
+        used = told(self.rates, usage)
+        if used is not None:
+            sent.charge(used)
+            self.tally.cost_usd += usd(used.picodollars)
         self.tally.samples += given
         self.tally.tokens += usage.completion_tokens or 0
-        self.tally.cost_usd += cost_usd
         return wanted[given:]
 
-    async def _refuse(
-        self, number: int, wanted: Sequence[Wanted], outcome: Outcome, verdict: dialect.Verdict
-    ) -> Sequence[Wanted]:
+    async def _refuse(self, sent: Sent, outcome: Outcome, verdict: dialect.Verdict) -> Sequence[Wanted]:
         """A refusal is final, unless the teacher never gave a reply: then the fault may lie in every request."""
-        if len(wanted) > 1 and not verdict.certain:
-            await self.ledger.settle(number, outcome, ())
+        number, wanted = sent.number, sent.wanted
+        for_their_number = len(wanted) > 1 and not verdict.certain
+        if for_their_number:
             self.standing.refused_several()
+        else:
+            self.standing.refused(verdict.message)
+        self._tell_gate(self.gate.replied(sent.flight, None))
+        if for_their_number:
+            await self.ledger.settle(number, outcome, ())
             return wanted
-        self.standing.refused(verdict.message)
         self.tally.errors += len(wanted)
         samples = [Sample(one.key, 0, True, one.limit) for one in wanted]
         is_final = self.standing.accepted or verdict.certain
@@ -193,18 +291,12 @@ class Sender:
         if reason is not None:
             self.halt.stop(reason)
 
-    def _most_usd(self, body_bytes: int, wanted: Sequence[Wanted]) -> float:
-        limit = wanted[0].limit
-        if self.rates is None:
-            return 0.0
-        if limit is None and self.budget.cap_usd is not None and self.rates.written:
-            raise UsageError(
-                f"step {self.step} sets no max_tokens, so nobody knows what a reply may cost, and budget_usd is set",
-                f"teachers.{self.teacher.name}.request: {{max_tokens: 4096}}, or set {self.step}.max_tokens",
-            )
-        return self.rates.most_usd(body_bytes, len(wanted) * (limit or 0))
+    def check_room(self) -> None:
+        """Refuse to send more where the disk may not hold what would come back.
 
-    def _check_room(self) -> None:
+        Raises:
+            StageError: it is nearly full.
+        """
         free = self.ledger.free_bytes
         if free < self.free_floor_bytes:
             raise StageError(

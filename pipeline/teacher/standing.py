@@ -1,14 +1,21 @@
 """What this process has learnt of a teacher, and when that is a reason to end the run."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pipeline.errors import TeacherError
 from pipeline.teacher.dialect import Verdict
-from pipeline.teacher.keys import Teacher
-from pipeline.teacher.ledger import Sample
+from pipeline.teacher.keys import Teacher, address
+from pipeline.teacher.ledger.ledger import Sample
+from pipeline.teacher.limits.limits import Change, Limits
+from pipeline.teacher.manner import Manner
 
 MOST_REFUSALS = 8
 """Refusals of a teacher that never gave a reply, after which the fault lies in the choices."""
+GONE_SECONDS = 1800
+"""Without taking a request, while it is tried again and again, after which a teacher counts as gone."""
+NEVER_SECONDS = 120
+"""The same for one that never gave a reply."""
 MOST_LOSSES = 20
 """Requests given up one after another, after which the teacher counts as gone."""
 
@@ -18,12 +25,15 @@ class Standing:
     """One teacher, over all steps of this process."""
 
     teacher: Teacher
-    address: str
-    """Where it is, for a person."""
+    base_url: str
+    limits: Limits
+    """What it takes."""
     key: str | None
     """The API key, so that no message shows it."""
     most_choices: int
     """Most samples to ask in one request."""
+    manner: Manner
+    """In which it takes requests."""
     accepted: bool
     """It has given a reply before, to this process or to any other."""
     answered: bool = False
@@ -32,6 +42,8 @@ class Standing:
     """It has given this process several samples for one request."""
     losses: int = 0
     """Requests given up since its last answer."""
+    remembered: Mapping[str, float] = field(default_factory=dict)
+    """The paces that stand in the ledger."""
     held: dict[int, list[Sample]] = field(default_factory=dict)
     """Refusals, by the reply's id, that count once the teacher has shown that it accepts anything."""
     last_fault: str = ""
@@ -41,8 +53,8 @@ class Standing:
         self.answered = self.accepted = True
         self.losses = 0
         self.gave_several = self.gave_several or given > 1
-        if given < asked:
-            self.most_choices = 1
+        if given == 1 < asked:
+            self.adapt(self.manner.model_copy(update={"most_choices": 1}))
 
     def refused_several(self) -> None:
         """It refused a request for several samples, which may be for their number."""
@@ -82,9 +94,37 @@ class Standing:
         key = f"the key in {env}" if env else f"the key: teachers.{self.teacher.name}.key_env names its variable"
         return TeacherError(f"{self._who}: {self.told(verdict.message)}", verdict.hint.format(key=key))
 
+    def adapt(self, manner: Manner) -> None:
+        """It takes requests in this manner."""
+        self.manner = manner
+        if manner.most_choices is not None:
+            self.most_choices = min(self.most_choices, manner.most_choices)
+
+    def told_change(self, change: Change) -> str:
+        """One line on whether it takes requests; empty where nothing changed."""
+        if change == "open":
+            return f"{self._who} takes nothing for now ({self.last_fault}): it is tried until it does"
+        return f"{self._who} takes requests again" if change else ""
+
+    def gone(self, now: float) -> TeacherError | None:
+        """The reason to end the run where it has taken nothing for too long."""
+        breaker = self.limits.breaker
+        patience_seconds = GONE_SECONDS if self.accepted else NEVER_SECONDS
+        if not breaker.is_open or now - breaker.opened_at < patience_seconds:
+            return None
+        return TeacherError(
+            f"{self._who} has taken nothing for {patience_seconds // 60} minutes, the last fault: {self.last_fault}",
+            "everything paid for is kept; run the same command again when it is back",
+        )
+
     def told(self, message: str) -> str:
         """A provider's message, without our key in it."""
         return message.replace(self.key, "***") if self.key else message
+
+    @property
+    def address(self) -> str:
+        """Where it is, for a person."""
+        return address(self.base_url)
 
     @property
     def _who(self) -> str:

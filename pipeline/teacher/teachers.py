@@ -1,30 +1,36 @@
 """The door to the teachers: what a stage asks comes from the ledger, and from the network where that lacks it."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sized
-from contextlib import AsyncExitStack
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.choices import Choices, key_of
-from pipeline.errors import Interrupted, StageError, UsageError
+from pipeline.errors import BudgetError, Interrupted, StageError, UsageError
 from pipeline.lock import hold
 from pipeline.progress import Progress
 from pipeline.stage import Conversation, R, Reply, Request, RowT
 from pipeline.teacher import keys
 from pipeline.teacher.accounts import Books
-from pipeline.teacher.budget import Budget
+from pipeline.teacher.ask import Ask
+from pipeline.teacher.budget import Caps
 from pipeline.teacher.disk import network_file_system
-from pipeline.teacher.halt import Halt, interruptible
 from pipeline.teacher.keys import Teacher
-from pipeline.teacher.ledger import Ledger
+from pipeline.teacher.ledger.ledger import Ledger
+from pipeline.teacher.limits.gate import Clock
+from pipeline.teacher.limits.limits import limits_of
 from pipeline.teacher.local import LocalTeacher, check_installed, weights_of
 from pipeline.teacher.local_server import SLOTS
+from pipeline.teacher.manner import Manner
+from pipeline.teacher.prices import usd
 from pipeline.teacher.replies import Replies
 from pipeline.teacher.standing import Standing
+
+if TYPE_CHECKING:
+    from pipeline.teacher.asking import Asking
 
 MOST_CHOICES = 128
 """Most samples in one request; what OpenAI allows."""
@@ -40,7 +46,7 @@ class Teachers:
         logs: folder for the log of a local teacher.
         progress: where lines go until a step begins.
         max_failure_share: largest share of a step's samples that may be given up after retries.
-        first_wait_seconds: wait before a second attempt, about; each further one waits twice as long.
+        clock: the time by which the teachers' limits and all waits are reckoned.
         free_floor_bytes: free space that is kept for storing what is in flight.
     """
 
@@ -52,7 +58,7 @@ class Teachers:
         logs: Path,
         progress: Progress,
         max_failure_share: float = 0.02,
-        first_wait_seconds: float = 1.0,
+        clock: Clock | None = None,
         free_floor_bytes: int = 64 * 2**20,
     ) -> None:
         self.progress = progress
@@ -61,7 +67,7 @@ class Teachers:
         self._run = run
         self._logs = logs
         self._max_failure_share = max_failure_share
-        self._first_wait_seconds = first_wait_seconds
+        self._clock = clock or Clock()
         self._free_floor_bytes = free_floor_bytes
         self._step = ""
         self._teachers = {name: Teacher(name, choice, choices.base) for name, choice in choices.teachers.items()}
@@ -106,24 +112,29 @@ class Teachers:
         for name in names:
             self._check(self._teachers[name])
 
-    def has(self, teacher: str, request: Request) -> bool:
-        """Whether the ledger answers this request."""
-        wanted = self._teachers[teacher].wanted(request)
-        return self.ledger.find(wanted.key, wanted.limit) is not None
+    def known(self, teacher: str, request: Request) -> Reply | None:
+        """The ledger's reply to this request; None where it would be asked for."""
+        asked = self._teachers[teacher]
+        return Replies(self.ledger, asked, {}).find(asked.wanted(request))
 
     def is_known(self, teacher: str, request: Request) -> bool:
         """Whether the ledger has a reply to this request at any limit, so that the work was paid for before."""
-        return self.ledger.is_known(self._teachers[teacher].wanted(request).key)
+        asked = self._teachers[teacher]
+        return asked.choice.recorded is not None or self.ledger.is_known(asked.wanted(request).key)
 
     def worst_case_usd(self, teacher: str, request: Request) -> float | None:
         """Most that this request can cost, sent alone; None where its price or its ceiling is not known."""
         asked = self._teachers[teacher]
-        rates = self.books.rates(asked.identity, asked.model)
+        rates = self.books.rates(asked.identity, asked.model, asked.choice.batch)
         limit = asked.wanted(request).limit
         if rates is None or (limit is None and rates.written):
             return None
         body_bytes = sum(len(message.content.encode()) for message in request.messages)
-        return rates.most_usd(body_bytes, limit or 0)
+        return usd(rates.cost(body_bytes, 0, limit or 0))
+
+    def in_batches(self, teacher: str) -> bool:
+        """Whether this teacher is asked through its batch API."""
+        return self._teachers[teacher].choice.batch
 
     def usage(self) -> dict[str, dict[str, Any]]:
         """What this run asked and what it cost, restarts included: teacher -> fields of `accounts.Totals`."""
@@ -139,89 +150,71 @@ class Teachers:
         Raises:
             PipelineError: see `pipeline.errors`; whatever was paid for by then is kept.
         """
-        asked = self._teachers[teacher]
         rows = list(rows) if isinstance(rows, Iterator) else rows
-        given_up: dict[str, Reply] = {}
-        replies = Replies(self.ledger, asked, given_up)
-        if not self._is_complete(rows, conversation, replies):
-            self._fill(asked, rows, conversation, given_up)
+        ask = Ask(self._teachers[teacher], rows, conversation)
+        self.fill([ask])
+        replies = Replies(self.ledger, ask.teacher, ask.given_up)
         for row in rows:
             yield row, replies.replay(conversation(row))
 
-    def _is_complete(
-        self, rows: Iterable[RowT], conversation: Callable[[RowT], Conversation[R]], replies: Replies
-    ) -> bool:
-        """Whether the ledger has all of it, so that neither key nor server nor lock is needed."""
-        try:
-            for row in rows:
-                replies.replay(conversation(row))
-        except LookupError:
-            return False
-        return True
+    def asked_of(self, teacher: str, rows: Iterable[RowT], conversation: Callable[[RowT], Conversation[R]]) -> Ask:
+        """What to give to `fill`."""
+        return Ask(self._teachers[teacher], rows, conversation)
 
-    def _fill(
-        self,
-        asked: Teacher,
-        rows: Iterable[RowT],
-        conversation: Callable[[RowT], Conversation[R]],
-        given_up: dict[str, Reply],
-    ) -> None:
-        self._check(asked)
+    def fill(self, asks: Sequence[Ask]) -> None:
+        """Ask several teachers side by side for whatever the ledger lacks.
+
+        Raises:
+            PipelineError: see `pipeline.errors`; whatever was paid for by then is kept.
+        """
+        # With all of it in the ledger neither key nor server nor lock is needed.
+        lacking = [ask for ask in asks if self._first_lacking(ask) is not None]
+        if not lacking:
+            return
+        for ask in lacking:
+            self._check(ask.teacher)
         kind = network_file_system(self._path.parent)
         if kind:
             self.progress.say(f"{self._path} is on a network file system ({kind}): let one machine at a time use it")
         lock = self._path.with_name("ledger.lock")
         try:
             with hold(lock, f"run {self._run!r}, step {self._step!r}", self._say_waiting):
-                base_url = self._reach(asked)
-                asyncio.run(self._fill_now(asked, base_url, rows, conversation, given_up))
+                standings = [(ask, self._standing(ask.teacher)) for ask in lacking]
+                asyncio.run(self._asking().fill(standings))
         except KeyboardInterrupt:
             raise Interrupted("interrupted before anything was sent") from None
+        except BudgetError as error:
+            error.lacking = self._first_lacking(replace(lacking[0], given_up={}))
+            raise
+        for ask, standing in standings:
+            self._judge_losses(ask, standing.last_fault)
 
-    async def _fill_now(
-        self,
-        asked: Teacher,
-        base_url: str,
-        rows: Iterable[RowT],
-        conversation: Callable[[RowT], Conversation[R]],
-        given_up: dict[str, Reply],
-    ) -> None:
-        from pipeline.teacher.filling import Filling
-        from pipeline.teacher.sending import Sender
-        from pipeline.teacher.transport import connected
+    def _first_lacking(self, ask: Ask) -> Any:
+        """The first row whose conversation asks for something that is not known."""
+        replies = Replies(self.ledger, ask.teacher, ask.given_up)
+        for row in ask.rows:
+            try:
+                replies.replay(ask.conversation(row))
+            except LookupError:
+                return row
+        return None
 
-        halt = Halt()
-        standing = self._standing(asked, base_url)
-        cap_usd = self._choices.budget_usd
-        async with AsyncExitStack() as stack:
-            stack.enter_context(self.ledger.writing())
-            await self._tell_orphans()
-            sender = Sender(
-                run=self._run,
-                step=self._step,
-                ledger=self.ledger,
-                transport=await stack.enter_async_context(connected(base_url, standing.key, asked.choice)),
-                standing=standing,
-                budget=Budget(cap_usd, 0.0 if cap_usd is None else self.books.spent_usd()),
-                rates=self.books.rates(asked.identity, asked.model),
-                halt=halt,
-                progress=self.progress,
-                given_up=given_up,
-                first_wait_seconds=self._first_wait_seconds,
-                free_floor_bytes=self._free_floor_bytes,
-            )
-            stack.enter_context(interruptible(halt, lambda: self._say_stopping(sender.tally.in_flight)))
-            filling = Filling(iter(rows), conversation, Replies(self.ledger, asked, given_up), sender)
-            side_by_side = 2 * asked.choice.concurrency
-            if isinstance(rows, Sized):
-                self.progress.total(len(rows))
-                side_by_side = min(side_by_side, len(rows))
-            await filling.run(side_by_side)
-        if halt.reason is not None:
-            raise halt.reason
-        self._judge_losses(filling.lost, filling.samples, standing.last_fault)
+    def _asking(self) -> "Asking":
+        from pipeline.teacher.asking import Asking
 
-    def _judge_losses(self, lost: int, samples: int, fault: str) -> None:
+        return Asking(
+            run=self._run,
+            step=self._step,
+            ledger=self.ledger,
+            books=self.books,
+            caps=Caps.of(self._choices),
+            progress=self.progress,
+            clock=self._clock,
+            free_floor_bytes=self._free_floor_bytes,
+        )
+
+    def _judge_losses(self, ask: Ask, fault: str) -> None:
+        lost, samples = ask.lost, ask.samples
         if lost > self._max_failure_share * samples:
             raise StageError(
                 f"step {self._step}: {lost} of {samples} samples were given up after retries, more than "
@@ -236,7 +229,7 @@ class Teachers:
         if asked.choice.local is not None:
             weights_of(asked.choice.local, asked.base)
             check_installed()
-        else:
+        elif asked.choice.recorded is None:
             keys.address(asked.choice.base_url or "")
             key_of(asked.choice, asked.name)
         if self._choices.budget_usd is not None and self.books.rates(asked.identity, asked.model) is None:
@@ -254,24 +247,24 @@ class Teachers:
             self._servers[asked.identity] = LocalTeacher(weights, self._logs / "local-teacher.log")
         return self._servers[asked.identity].base_url
 
-    def _standing(self, asked: Teacher, base_url: str) -> Standing:
+    def _standing(self, asked: Teacher) -> Standing:
         if asked.name not in self._standings:
+            remembered = self.ledger.learnt(asked.identity, asked.model, "limits") or {}
+            manner = Manner.model_validate(self.ledger.learnt(asked.identity, asked.model, "manner") or {})
+            most_choices = MOST_CHOICES if asked.choice.local is None else SLOTS
+            limits = limits_of(asked.choice)
+            limits.begin_with(remembered, self._clock.now())
             self._standings[asked.name] = Standing(
                 teacher=asked,
-                address=keys.address(base_url),
+                base_url=self._reach(asked),
+                limits=limits,
                 key=key_of(asked.choice, asked.name),
-                most_choices=MOST_CHOICES if asked.choice.local is None else SLOTS,
+                most_choices=min(manner.most_choices or most_choices, most_choices),
+                manner=manner,
                 accepted=self.ledger.ever_accepted(asked.identity, asked.model),
+                remembered=remembered,
             )
         return self._standings[asked.name]
 
-    async def _tell_orphans(self) -> None:
-        count = await self.ledger.settle_orphans()
-        if count:
-            self.progress.say(f"{count} requests were in flight when an earlier process died: maybe billed")
-
     def _say_waiting(self, holder: str) -> None:
         self.progress.say(f"waiting for {holder}, which asks with the same ledger")
-
-    def _say_stopping(self, in_flight: int) -> None:
-        self.progress.say(f"stopping: waiting for {in_flight} requests in flight; once more ends at once")

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 KEPT_HEADERS = ("content-type", "date", "retry-after", "x-request-id", "request-id", "cf-ray", "openai-processing-ms")
 
+LIMIT_HEADERS = "x-ratelimit-"
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -25,6 +27,8 @@ class Answer:
     """None where no answer came."""
     headers: Mapping[str, str] | None = None
     body: bytes = b""
+    limits: Mapping[str, str] | None = None
+    """Headers that tell the server's limits."""
     fault: str = ""
     """Why none came."""
     reached: bool = True
@@ -64,7 +68,8 @@ class Transport:
     """
 
     def __init__(self, sdk: "AsyncOpenAI", options: "RequestOptions", timeout_seconds: float) -> None:
-        self._sdk = sdk
+        self.sdk = sdk
+        self.headers = options.get("headers") or {}
         self._options = options
         self._timeout_seconds = timeout_seconds
 
@@ -75,7 +80,7 @@ class Transport:
 
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                response = await self._sdk.post(
+                response = await self.sdk.post(
                     "/chat/completions", cast_to=httpx2.Response, content=body, options=self._options
                 )
         except APIStatusError as error:
@@ -89,7 +94,8 @@ class Transport:
 
 def _answered(response: "httpx2.Response") -> Answer:
     kept = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
-    return Answer(response.status_code, kept, response.content)
+    limits = {name: value for name, value in response.headers.items() if name.startswith(LIMIT_HEADERS)}
+    return Answer(response.status_code, kept, response.content, limits)
 
 
 def _unanswered(error: BaseException) -> Answer:

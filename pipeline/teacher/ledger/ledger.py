@@ -13,7 +13,7 @@ import json
 import sqlite3
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,10 +21,13 @@ from typing import Any, Literal
 
 from pipeline.errors import UsageError
 from pipeline.teacher import dialect
-from pipeline.teacher.writer import Writer
+from pipeline.teacher.ledger.writer import T, Writer
 
 VERSION = 2
 """`user_version` of the file that this code reads and writes."""
+
+REPLIES_AT_HAND = 8
+"""Replies that were read last and are kept in memory."""
 
 SECOND = f"""
 CREATE TABLE settled (request INTEGER PRIMARY KEY REFERENCES requests (id), at REAL NOT NULL);
@@ -147,6 +150,7 @@ class Ledger:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._reading = _open(path)
+        self._replies: dict[int, tuple[Kind, int | None, dict[str, str], bytes]] = {}
         self._writer: Writer | None = None
 
     def __enter__(self) -> "Ledger":
@@ -181,14 +185,24 @@ class Ledger:
     def find(self, key: str, limit: int | None) -> Entry | None:
         """The earliest sample of the key that ended by itself or was given at least this limit."""
         row = self._reading.execute(
-            "SELECT r.kind, r.status, r.headers, r.body, s.choice FROM samples s JOIN replies r ON r.id = s.reply"
-            " WHERE s.key = ? AND (s.ended OR s.max_tokens IS NULL OR s.max_tokens >= ?) ORDER BY s.id LIMIT 1",
+            "SELECT reply, choice FROM samples"
+            " WHERE key = ? AND (ended OR max_tokens IS NULL OR max_tokens >= ?) ORDER BY id LIMIT 1",
             (key, limit),
         ).fetchone()
-        if row is None:
-            return None
-        kind, status, headers, body, choice = row
-        return Entry(kind, status, json.loads(headers), zlib.decompress(body), choice)
+        return Entry(*self._reply(row[0]), row[1]) if row else None
+
+    def _reply(self, number: int) -> tuple[Kind, int | None, dict[str, str], bytes]:
+        """Kind, status, headers and body of a reply; samples that came as one are looked up one after another."""
+        known = self._replies.get(number)
+        if known is None:
+            kind, status, headers, body = self._reading.execute(
+                "SELECT kind, status, headers, body FROM replies WHERE id = ?", (number,)
+            ).fetchone()
+            known = kind, status, json.loads(headers), zlib.decompress(body)
+            if len(self._replies) == REPLIES_AT_HAND:
+                self._replies.pop(next(iter(self._replies)))
+            self._replies[number] = known
+        return known
 
     def is_known(self, key: str) -> bool:
         """Whether there is any sample of the key, whatever its limit."""
@@ -211,39 +225,38 @@ class Ledger:
         )
         return [MaybeBilled(*told, keys=tuple(keys.split())) for *told, keys in rows]  # type: ignore[misc]
 
+    def body_of(self, request: int) -> bytes:
+        """The body of a request, as it was sent."""
+        (body,) = self._reading.execute("SELECT body FROM requests WHERE id = ?", (request,)).fetchone()
+        return zlib.decompress(body)
+
+    def bodies_of(self, batch: int) -> Iterator[tuple[int, bytes]]:
+        """Id and body of each request of a batch job, one by one."""
+        query = "SELECT id, body FROM requests WHERE batch = ? ORDER BY id"
+        for number, body in self._reading.execute(query, (batch,)):
+            yield number, zlib.decompress(body)
+
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Rows of a query, for sums."""
         return self._reading.execute(query, values).fetchall()
 
+    def each(self, query: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """Rows of a query, one by one, where they are too large to be held together."""
+        yield from self._reading.execute(query, values)
+
     def intend(self, intent: Intent) -> "asyncio.Future[int]":
         """Write an intent; gives its id once it is on the disk."""
-
-        def job(connection: sqlite3.Connection) -> int:
-            added = connection.execute(
-                "INSERT INTO requests VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (time.time(), intent.run, intent.step, intent.identity, intent.model, intent.first_index,
-                 len(intent.keys), intent.max_tokens, len(intent.body), " ".join(intent.keys), _pack(intent.body),
-                 intent.batch),
-            )  # fmt: skip
-            return added.lastrowid or 0
-
-        return self._writing.write(job)
+        return self._writing.write(lambda connection: add_intent(connection, intent))
 
     def settle(self, request: int, outcome: Outcome, samples: Iterable[Sample]) -> "asyncio.Future[int]":
         """Write what came of an intent, with the samples that it answers; gives the reply's id."""
+        return self._writing.write(lambda connection: _settle(connection, request, outcome, samples))
 
-        def job(connection: sqlite3.Connection) -> int:
-            usage = outcome.usage
-            added = connection.execute(
-                "INSERT INTO replies VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (request, time.time(), outcome.kind, outcome.status, usage.prompt_tokens, usage.cached_tokens,
-                 usage.completion_tokens, json.dumps(dict(outcome.headers or {})), _pack(outcome.body)),
-            )  # fmt: skip
-            reply = added.lastrowid or 0
-            _index(connection, reply, samples)
-            return reply
-
-        return self._writing.write(job)
+    def store(self, intent: Intent, outcome: Outcome, samples: Iterable[Sample]) -> "asyncio.Future[int]":
+        """Write an intent and what came of it as one, for a reply that was had elsewhere; gives the reply's id."""
+        return self._writing.write(
+            lambda connection: _settle(connection, add_intent(connection, intent), outcome, samples)
+        )
 
     def index(self, reply: int, samples: Iterable[Sample]) -> "asyncio.Future[None]":
         """Add samples of a reply that was stored before."""
@@ -266,6 +279,10 @@ class Ledger:
         ).fetchone()
         return json.loads(row[0]) if row else None
 
+    def write(self, job: Callable[[sqlite3.Connection], T]) -> "asyncio.Future[T]":
+        """Do all of a job's writes or none; gives what it returned once they are on the disk."""
+        return self._writing.write(job)
+
     def settle_orphans(self) -> "asyncio.Future[int]":
         """Note, under the lock, the intents of which nobody will ever tell; gives how many are new.
 
@@ -276,7 +293,7 @@ class Ledger:
                 connection.execute(
                     "INSERT INTO replies SELECT NULL, id, ?, 'unknown', NULL, NULL, NULL, NULL, '{}', ? FROM requests"
                     " WHERE batch IS NULL AND id NOT IN (SELECT request FROM replies)",
-                    (time.time(), _pack(b"")),
+                    (time.time(), pack(b"")),
                 ).rowcount
             )
         )
@@ -328,6 +345,28 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("COMMIT")
 
 
+def add_intent(connection: sqlite3.Connection, intent: Intent) -> int:
+    """Write an intent within a transaction; gives its id."""
+    added = connection.execute(
+        "INSERT INTO requests VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (time.time(), intent.run, intent.step, intent.identity, intent.model, intent.first_index, len(intent.keys),
+         intent.max_tokens, len(intent.body), " ".join(intent.keys), pack(intent.body), intent.batch),
+    )  # fmt: skip
+    return added.lastrowid or 0
+
+
+def _settle(connection: sqlite3.Connection, request: int, outcome: Outcome, samples: Iterable[Sample]) -> int:
+    usage = outcome.usage
+    added = connection.execute(
+        "INSERT INTO replies VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (request, time.time(), outcome.kind, outcome.status, usage.prompt_tokens, usage.cached_tokens,
+         usage.completion_tokens, json.dumps(dict(outcome.headers or {})), pack(outcome.body)),
+    )  # fmt: skip
+    reply = added.lastrowid or 0
+    _index(connection, reply, samples)
+    return reply
+
+
 def _index(connection: sqlite3.Connection, reply: int, samples: Iterable[Sample]) -> None:
     connection.executemany(
         "INSERT INTO samples VALUES (NULL, ?, ?, ?, ?, ?)",
@@ -335,5 +374,6 @@ def _index(connection: sqlite3.Connection, reply: int, samples: Iterable[Sample]
     )
 
 
-def _pack(body: bytes) -> bytes:
+def pack(body: bytes) -> bytes:
+    """A body as it is stored."""
     return zlib.compress(body, 1)

@@ -1,0 +1,52 @@
+"""What an answer's status and headers say of a server's limits."""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+Unit = Literal["requests", "tokens"]
+UNITS: tuple[Unit, Unit] = ("requests", "tokens")
+
+DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
+
+
+def is_busy(status: int, headers: Mapping[str, str]) -> bool:
+    """Whether a server refused because it takes no more for now: too many requests, or overloaded."""
+    return status in (429, 529) or (status == 503 and "retry-after" in headers)
+
+
+def told_per_second(headers: Mapping[str, str], unit: Unit) -> float | None:
+    """What `x-ratelimit-*` headers grant a second; None where they say nothing that can be read.
+
+    The limit counts a minute, or a day; which of the two, the time tells after which all of it is free again.
+    """
+    limit = _number(headers.get(f"x-ratelimit-limit-{unit}"))
+    remaining = _number(headers.get(f"x-ratelimit-remaining-{unit}"))
+    reset_seconds = seconds_of(headers.get(f"x-ratelimit-reset-{unit}", ""))
+    if not limit:
+        return None
+    if remaining is None or not reset_seconds or remaining >= limit:
+        return limit / 60
+    refill = (limit - remaining) / reset_seconds
+    return min((limit / 60, limit / 86_400), key=lambda rate: abs(math.log(rate / refill)))
+
+
+def seconds_of(duration: str) -> float | None:
+    """Seconds of a duration as rate-limit headers write it: `6m0s`, `1.5s`, `20ms`, `12`; None where it is none."""
+    plain = _number(duration)
+    if plain is not None:
+        return plain
+    parts = DURATION.fullmatch(duration.strip())
+    if parts is None or not any(parts.groups()):
+        return None
+    hours, minutes, seconds, milliseconds = (float(part or 0) for part in parts.groups())
+    return 3600 * hours + 60 * minutes + seconds + milliseconds / 1000
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and number >= 0 else None
