@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -66,7 +67,12 @@ def steps(choices: Choices) -> list[Step]:
     Raises:
         UsageError: an unknown recipe, step or field, or a value that a field does not take.
     """
-    made: list[Step] = module(choices.recipe, choices.base).recipe(choices)
+    try:
+        made: list[Step] = module(choices.recipe, choices.base).recipe(choices)
+    except ValidationError as error:
+        fault = first_fault(error).removeprefix("Value error, ")
+        raise UsageError(f"recipe {choices.recipe!r}, {error.title}: {fault}") from None
+    over: dict[str, dict[str, Any]] = {}
     for address, value in choices.set.items():
         step_name, _, field_name = address.partition(".")
         step = next((step for step in made if step.name == step_name), None)
@@ -79,12 +85,8 @@ def steps(choices: Choices) -> list[Step]:
                 f"set: step {step_name!r} has no field {field_name!r}",
                 nearest(field_name, list(type(step.stage).model_fields)),
             )
-        fields = {name: getattr(step.stage, name) for name in type(step.stage).model_fields}
-        try:
-            stage = type(step.stage).model_validate({**fields, field_name: value})
-        except ValidationError as error:
-            raise UsageError(f"set: {address}: {first_fault(error)}") from None
-        made[made.index(step)] = replace(step, stage=stage)
+        over.setdefault(step_name, {})[field_name] = value
+    made = [_changed(step, over[step.name]) if step.name in over else step for step in made]
     for step in made:
         for field_name, teacher in step.stage.marked("teacher").items():
             if teacher not in choices.teachers:
@@ -92,3 +94,12 @@ def steps(choices: Choices) -> list[Step]:
                     f"{step.name}.{field_name}: no teacher {teacher!r}", nearest(teacher, list(choices.teachers))
                 )
     return made
+
+
+def _changed(step: Step, over: Mapping[str, Any]) -> Step:
+    """The step with these fields set, all at once: some fit only together."""
+    fields = {name: getattr(step.stage, name) for name in type(step.stage).model_fields}
+    try:
+        return replace(step, stage=type(step.stage).model_validate({**fields, **over}))
+    except ValidationError as error:
+        raise UsageError(f"set: {step.name}.{first_fault(error).removeprefix('Value error, ')}") from None

@@ -67,6 +67,8 @@ class Solution(Row):
     """The final answer as it was read; None where none was found."""
     cut: bool = False
     """The reply ended at its token limit."""
+    kept_cut: bool = False
+    """It was cut, and its step was told to keep such replies: `filter` judges it as any other."""
     hinted: bool = False
     """The teacher was shown the gold answer and asked for the reasons."""
     verdict: Literal["right", "wrong", "unverifiable"] | None = None

@@ -1,22 +1,68 @@
-"""What a stage makes of a teacher's replies to one problem."""
+"""How a stage asks for solutions of one problem, what it does about cut replies, and what it makes of all of them."""
 
 from collections.abc import Sequence
+from typing import Literal
 
-from pipeline.answers import find, split
+from pipeline.answers import find, normalise, split
 from pipeline.rows import Dropped, Problem, Solution
-from pipeline.stage import Reply
+from pipeline.stage import Conversation, Reply, Request
+
+Truncated = Literal["drop", "escalate", "keep"]
+"""What is done about a reply that ended at its token limit: it becomes a solution that `filter` drops as cut_off; it is
+asked for once more with a higher limit, and dropped where it is cut again; it becomes a solution as any other."""
+
+ESCALATED = 4
+"""A higher limit is so many times the first unless the choices say: there is one further attempt, and a reply that
+twice the limit would not have held is more often endless than long."""
+
+
+def ceiling_of(truncated: Truncated, max_tokens: int | None, escalate_to: int | None) -> int | None:
+    """The limit of the second attempt at a reply that was cut; None where there is none.
+
+    Raises:
+        ValueError: there is no limit to raise, or the higher one is not higher.
+    """
+    if truncated != "escalate":
+        return None
+    if max_tokens is None:
+        raise ValueError("truncated: escalate raises max_tokens, which is not set; add max_tokens: 2048")
+    if escalate_to is not None and escalate_to <= max_tokens:
+        raise ValueError(f"escalate_to: {escalate_to} is not above max_tokens: {max_tokens}")
+    return escalate_to or ESCALATED * max_tokens
+
+
+def ask(requests: Sequence[Request], ceiling: int | None) -> Conversation[list[Reply]]:
+    """Ask; and ask once more, with this limit, for the replies that were cut. None asks once.
+
+    A key holds no limit, so both replies stand under one key in the ledger. The second one counts, whatever it is.
+    """
+    replies = list((yield requests)) if requests else []
+    cut = [place for place, reply in enumerate(replies) if reply.cut and reply.problem is None]
+    if ceiling is None or not cut:
+        return replies
+    again = yield [requests[place].model_copy(update={"max_tokens": ceiling}) for place in cut]
+    for place, reply in zip(cut, again, strict=True):
+        if reply.problem != "refused":  # a ceiling that the model does not have leaves the cut reply as it was
+            replies[place] = reply
+    return replies
 
 
 def read_solution(
-    problem: Problem, name: str, replies: Sequence[Reply], teacher: str, hinted: bool = False
+    problem: Problem,
+    name: str,
+    replies: Sequence[Reply],
+    teacher: str,
+    truncated: Truncated = "drop",
+    hinted: bool = False,
 ) -> Solution | Dropped:
-    """A solution, or why there is none: `refused` or `teacher_error`.
+    """A solution, or why there is none: `refused`, `teacher_error` or `not_recorded`.
 
     Args:
         problem: what was asked.
         name: the solution's id.
         replies: the reply; where the answer was asked for by itself, that second reply too.
         teacher: who replied, by its name in the choices.
+        truncated: what is done about a reply that was cut.
         hinted: the teacher was shown the gold answer.
     """
     for reply in replies:
@@ -28,6 +74,7 @@ def read_solution(
         text = f"{text}\nTherefore, the answer is {replies[1].text.strip()}"
     else:
         rationale, _ = split(text)
+    cut = any(reply.cut for reply in replies)
     return Solution(
         id=name,
         parent=problem.id,
@@ -36,8 +83,16 @@ def read_solution(
         text=text,
         rationale=rationale,
         found=find(text, problem),
-        cut=any(reply.cut for reply in replies),
+        cut=cut,
+        kept_cut=cut and truncated == "keep",
         hinted=hinted,
         teacher=teacher,
         keys=tuple(reply.key for reply in replies),
     )
+
+
+def ballot_of(row: Solution | Dropped) -> str | None:
+    """The answer that a sample gives in a vote, in canonical form; None where it gives none."""
+    if isinstance(row, Dropped) or row.found is None:
+        return None
+    return normalise(row.found, row.problem.choices)

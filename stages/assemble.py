@@ -1,8 +1,8 @@
 """Make the data set: what the student reads, what it must write, and where each row came from.
 
 Reads   Solution
-Writes  Example, and `dataset/`: Parquet and a card; drops carry duplicate, surplus, no_thoughts, no_rationale or
-        no_answer
+Writes  Example, and `dataset/`: Parquet and a card; drops carry cut_off, duplicate, surplus, no_thoughts,
+        no_rationale or no_answer
 Source  two rows an item, label and rationale: Hsieh et al. 2023, "Distilling Step-by-Step!", arXiv:2305.02301,
         section 3.2; the think block: DeepSeek-AI 2025, "DeepSeek-R1", arXiv:2501.12948, section 2.3.3
 """
@@ -67,6 +67,8 @@ class Assemble(Stage):
         write_dataset(examples, work.folder / "dataset")
 
     def _fault(self, row: Solution, taken: Counter[str]) -> str | None:
+        if row.cut and not row.kept_cut:
+            return "cut_off"
         if self.max_per_problem is not None and taken[row.problem.id] >= self.max_per_problem:
             return "surplus"
         if self.require_thoughts and not row.thoughts:

@@ -92,13 +92,24 @@ class Evaluate(Stage):
         (reply,) = yield [request]
         return reply
 
+    def _asked(self, problems: Sequence[Problem], work: Work) -> list[tuple[Problem, Reply]]:
+        """The teacher's replies; none without a teacher, or where a recorded one has not all of them."""
+        if self.teacher is None:
+            return []
+        asked = list(work.teachers.ask(self.teacher, problems, lambda problem: self._talk(problem, work)))
+        lacking = sum(reply.problem == "not_recorded" for _, reply in asked)
+        if not lacking:
+            return asked
+        work.progress.say(f"{lacking} of {len(asked)} held-out problems have no recorded reply: no teacher is compared")
+        return []
+
     def _predictions(self, problems: Sequence[Problem], work: Work) -> Iterator[tuple[Model, list[Prediction]]]:
         """What each model answered, model by model; one of them in memory at a time."""
-        if self.teacher is not None:
-            asked = work.teachers.ask(self.teacher, problems, lambda problem: self._talk(problem, work))
+        asked = self._asked(problems, work)
+        if asked:
             yield "teacher", [_read(problem, "teacher", _as_generated(reply)) for problem, reply in asked]
         own = [_messages(problem, self.student_prompt, work) for problem in problems]
-        models = 2 + (self.teacher_prompt is not None) + (self.teacher is not None)
+        models = 2 + (self.teacher_prompt is not None) + bool(asked)
         work.progress.total(len(problems) * models)
         base = _Writer(load.find(self.model, work.base), self.batch_size, work)
         yield "base", base.answers(problems, "base", own, Limits(self.max_new_tokens))

@@ -42,7 +42,7 @@ class Filter(Stage):
         whole = f"{row.thoughts}\n{row.text}".strip()
         words = len(f"{row.thoughts} {row.rationale}".split())
         repeated = repeated_share(whole)
-        if row.cut:
+        if row.cut and not row.kept_cut:
             return "cut_off", f"ended at its token limit, after {len(whole)} characters"
         if not row.text.strip():
             return "empty", "no text beside the thoughts" if row.thoughts else "no text"

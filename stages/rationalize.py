@@ -1,19 +1,19 @@
 """Show the teacher the gold answer and ask why, for the problems that it did not solve by itself.
 
 Reads   Problem; looks into the step that plays `solved` for the solutions that were kept
-Writes  Solution, hinted; drops carry already_solved, no_gold, refused or teacher_error
+Writes  Solution, hinted; drops carry already_solved, no_gold, refused, teacher_error or not_recorded
 Source  Zelikman et al. 2022, "STaR: Bootstrapping Reasoning With Reasoning", arXiv:2203.14465, section 3.2; Li et
         al. 2022, "Explanations from Large Language Models Make Small Reasoners Better", arXiv:2210.06726
 """
 
 from collections.abc import Iterator
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.jsonl import StoredRows
 from pipeline.prompt import problem_fields
 from pipeline.rows import Dropped, Problem, Solution
-from pipeline.solutions import read_solution
+from pipeline.solutions import Truncated, ask, ceiling_of, read_solution
 from pipeline.stage import Conversation, PromptName, Request, Rows, Stage, TeacherName, Work
 
 
@@ -34,10 +34,20 @@ class Rationalize(Stage):
     """None leaves it to the provider."""
     max_tokens: int | None = Field(default=None, ge=1)
     """Ceiling of one reply, in the teacher's tokens; None leaves it to the provider."""
+    truncated: Truncated = "drop"
+    """What is done about a reply that ended there: `drop` marks it, and `filter` drops it; `escalate` asks for it once
+    more with a higher ceiling, and then does the same; `keep` lets it through `filter` as any other."""
+    escalate_to: int | None = Field(default=None, ge=1)
+    """That higher ceiling; None is 4 x `max_tokens`."""
     stop: tuple[str, ...] = ()
     """A reply ends before the first of these."""
     seed: int | None = 0
     """Sample i is asked with seed + i; None sends no seed."""
+
+    @model_validator(mode="after")
+    def _there_is_a_ceiling_to_raise(self) -> "Rationalize":
+        ceiling_of(self.truncated, self.max_tokens, self.escalate_to)
+        return self
 
     def run(self, rows: Rows[Problem], work: Work) -> Iterator[Solution | Dropped]:
         """Ask for every unsolved problem with a gold answer."""
@@ -61,8 +71,10 @@ class Rationalize(Stage):
             stop=self.stop,
             seed=self.seed,
         )
-        replies = yield request.samples(self.samples)
+        replies = yield from ask(
+            request.samples(self.samples), ceiling_of(self.truncated, self.max_tokens, self.escalate_to)
+        )
         return [
-            read_solution(row, f"{row.id}/hint-{index}", [reply], self.teacher, hinted=True)
+            read_solution(row, f"{row.id}/hint-{index}", [reply], self.teacher, self.truncated, hinted=True)
             for index, reply in enumerate(replies)
         ]

@@ -7,14 +7,14 @@ Source  Wang et al. 2023, "Self-Consistency Improves Chain of Thought Reasoning 
 Differs the paper keeps the answer; this keeps the reasoning paths that led to it
 """
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from pydantic import Field
 
-from pipeline.answers import normalise
 from pipeline.rows import Dropped, Solution
+from pipeline.sampling import ranking
+from pipeline.solutions import ballot_of
 from pipeline.stage import Rows, Stage, Work
 
 
@@ -39,16 +39,15 @@ class Vote(Stage):
             work.progress.advance(len(group))
 
     def _vote(self, group: Sequence[Solution]) -> Iterator[Solution | Dropped]:
-        ballots = [normalise(row.found, row.problem.choices) if row.found is not None else None for row in group]
-        ranking = Counter(ballot for ballot in ballots if ballot is not None).most_common(2)
-        winner, votes = ranking[0] if ranking else (None, 0)
+        ballots = [ballot_of(row) for row in group]
+        (winner, votes), (second, fewer) = [*ranking(ballots), (None, 0), (None, 0)][:2]
         share = votes / len(group)
-        tie = len(ranking) == 2 and ranking[1][1] == votes
+        tie = 0 < votes == fewer
         for row, ballot in zip(group, ballots, strict=True):
             if ballot is None:
                 yield Dropped(id=row.id, reason="no_answer")
             elif tie:
-                yield Dropped(id=row.id, reason="tie", detail=f"{votes} votes each for {winner} and {ranking[1][0]}")
+                yield Dropped(id=row.id, reason="tie", detail=f"{votes} votes each for {winner} and {second}")
             elif share < self.min_share:
                 yield Dropped(id=row.id, reason="no_majority", detail=f"{winner} has {votes} of {len(group)}")
             elif ballot != winner:

@@ -1,4 +1,4 @@
-"""Coordinates of the report's two figures; the template draws them as SVG."""
+"""Coordinates of the report's figures; the template draws them as SVG."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,8 @@ from typing import Any
 
 MOST_POINTS = 400
 """A longer loss curve is drawn from means of neighbouring steps."""
+LABEL_WIDTH = 20
+"""Pixels between two labels of columns, from middle to middle."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,41 @@ def loss_curve(log: Sequence[Mapping[str, Any]], width: int = 944, height: int =
         "first": logged[0],
         "last": logged[-1],
         "averaged": size if size > 1 else None,
+    }
+
+
+def columns(counts: Mapping[int, int], width: int = 944, height: int = 150) -> dict[str, Any]:
+    """How often each whole number was met, from the least to the greatest, as columns.
+
+    Args:
+        counts: number -> how often.
+        width: pixels.
+        height: pixels.
+    """
+    numbers = sorted(counts)
+    across = Scale(numbers[0] - 0.5, numbers[-1] + 0.5, 48, width - 12)
+    up = Scale(0, max(counts.values()), height - 24, 16)
+    breadth = round(min(40.0, 0.7 * (across(1) - across(0))), 1)
+    labelled: list[int] = []
+    for number in numbers:
+        if not labelled or across(number) - across(labelled[-1]) >= LABEL_WIDTH:
+            labelled.append(number)
+    return {
+        "width": width,
+        "height": height,
+        "bars": [
+            {
+                "x": round(across(number) - breadth / 2, 1),
+                "y": up(counts[number]),
+                "width": breadth,
+                "height": round(up(0) - up(counts[number]), 1),
+                "number": number,
+                "count": counts[number],
+            }
+            for number in numbers
+        ],
+        "across": [{"x": across(number), "label": f"{number:,}"} for number in labelled],
+        "up": [{"y": up(tick), "label": f"{tick:,.0f}"} for tick in up.ticks(3) if tick == int(tick)],
     }
 
 

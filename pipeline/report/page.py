@@ -7,6 +7,7 @@ import yaml
 
 from pipeline.report import examples, figures
 from pipeline.report.files import RunFiles, StepFiles
+from pipeline.report.sampling import samplings
 from pipeline.report.verdict import LABELS, judge, percent, points
 from pipeline.status import duration
 
@@ -26,12 +27,13 @@ def write_report(run_folder: Path) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=percent, points=points, duration=duration, number=_number, yaml=_yaml)
+    environment.filters.update(percent=percent, points=points, duration=duration, number=_number, usd=_usd, yaml=_yaml)
     page = environment.get_template("page.html.j2").render(
         run=run,
         heading=_heading(run),
         evaluation=_evaluation(run),
         funnel=_funnel(run),
+        samplings=samplings(run),
         trainings=[_training(step) for step in run.of_stage("train")],
         kept=examples.kept(run),
         dropped=examples.dropped(run),
@@ -140,6 +142,13 @@ def _number(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+
+
+def _usd(value: float | None) -> str:
+    """Dollars, with four digits behind the point below one."""
+    if value is None:
+        return "unknown"
+    return f"${value:,.4f}" if abs(value) < 1 else f"${value:,.2f}"
 
 
 def _yaml(value: Any) -> str:
