@@ -20,6 +20,11 @@ app = typer.Typer(
     help="Distil a teacher behind an API into a small student that reasons, and prove what it gained.",
 )
 
+ledger = typer.Typer(no_args_is_help=True, help="What was asked and paid for, over all runs.")
+app.add_typer(ledger, name="ledger")
+batch = typer.Typer(no_args_is_help=True, help="The jobs at batch APIs of teachers with `batch: true`.")
+app.add_typer(batch, name="batch")
+
 OUTPUTS = Path("outputs")
 
 Config = Annotated[Path | None, typer.Option("--config", help="YAML file; without one, the embedded teacher.")]
@@ -62,12 +67,37 @@ def plan(
     budget: Budget = None,
     set_: Set = None,
     redo: Redo = None,
+    pilot: Annotated[
+        int,
+        typer.Option("--pilot", min=0, metavar="N", help="Ask so many problems of each step first, and pay for it."),
+    ] = 0,
 ) -> None:
-    """Show what is kept, what would run and why, and how much would be asked; pays nothing."""
+    """Show what is kept, what would run and why, and what would be asked; pays for nothing but a pilot."""
     from pipeline.estimate import print_plan
     from pipeline.runner import Runner
 
-    print_plan(Runner(_choices(config, recipe, run_name, limit, budget, set_), OUTPUTS), redo or [])
+    print_plan(Runner(_choices(config, recipe, run_name, limit, budget, set_), OUTPUTS), redo or [], pilot)
+
+
+@app.command("compare-teachers")
+def compare_teachers(
+    config: Config = None,
+    recipe: Recipe = None,
+    run_name: Run = None,
+    limit: Limit = None,
+    budget: Budget = None,
+    set_: Set = None,
+    teachers: Annotated[str, typer.Option("--teachers", metavar="A,B", help="Their names; else all of them.")] = "",
+    prompts: Annotated[str, typer.Option("--prompts", metavar="P,Q", help="Prompt files; else the step's own.")] = "",
+    step: Annotated[str | None, typer.Option("--step", help="Asks with its fields; else the first that asks.")] = None,
+    pilot: Annotated[int, typer.Option("--pilot", min=1, metavar="N", help="Problems asked, evenly over all.")] = 20,
+) -> None:
+    """Ask several teachers, or with several prompts, the same few problems; show what came of each and its price."""
+    from pipeline.compare import print_comparison
+    from pipeline.runner import Runner
+
+    runner = Runner(_choices(config, recipe, run_name, limit, budget, set_), OUTPUTS)
+    print_comparison(runner, _names(teachers), _names(prompts), step, pilot)
 
 
 @app.command()
@@ -99,6 +129,76 @@ def recipes() -> None:
     from pipeline.show import print_recipes
 
     print_recipes()
+
+
+OfRun = Annotated[str | None, typer.Option("--run", help="Of this run alone.")]
+
+
+@ledger.command()
+def stats(run_name: OfRun = None) -> None:
+    """Show what each run asked of each teacher, and what that cost."""
+    from pipeline.ledger_commands import print_stats
+
+    print_stats(OUTPUTS, run_name)
+
+
+@ledger.command()
+def settle(run_name: OfRun = None) -> None:
+    """Count as not billed what was in flight at a kill, once the provider's own figures say so."""
+    from pipeline.ledger_commands import settle as settle_now
+
+    settle_now(OUTPUTS, run_name)
+
+
+@ledger.command()
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON lines, one a sample; replaced.")],
+    run_name: OfRun = None,
+) -> None:
+    """Write every sample with its request to a file, to be read elsewhere or imported into another ledger."""
+    from pipeline.ledger_commands import export as export_now
+
+    export_now(OUTPUTS, file, run_name)
+
+
+@ledger.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Written by `ledger export`.")],
+    prefix: Annotated[
+        str,
+        typer.Option(
+            "--prefix", help="Before the names of its runs, so that what they spent counts in no budget of runs here."
+        ),
+    ] = "",
+) -> None:
+    """Add what another ledger exported and this one lacks; a second time adds nothing."""
+    from pipeline.ledger_commands import import_ as import_now
+
+    import_now(OUTPUTS, file, prefix)
+
+
+@batch.command("list")
+def list_() -> None:
+    """Show every job: what the provider calls it, how far it is, how long ago it was begun."""
+    from pipeline.batch_commands import print_jobs
+
+    print_jobs(OUTPUTS)
+
+
+@batch.command()
+def cancel(
+    name: Annotated[str | None, typer.Argument(metavar="[BATCH]", help="Number or name as in `batch list`.")] = None,
+    config: Config = None,
+    run_name: Run = None,
+) -> None:
+    """Cancel one batch, or all open ones of the run; what they gave is kept."""
+    from pipeline.batch_commands import cancel as cancel_now
+
+    cancel_now(_choices(config, None, run_name, None, None, None), OUTPUTS, name)
+
+
+def _names(listed: str) -> list[str]:
+    return [name.strip() for name in listed.split(",") if name.strip()]
 
 
 def _choices(

@@ -1,21 +1,28 @@
-"""What a plan says to a person: each step's state and why, and how much would be asked; pays nothing."""
+"""What a plan says to a person: each step's state and why, and what would be asked; pays for nothing but a pilot."""
 
 import tempfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from pipeline import pilot
+from pipeline.forecast import Forecaster, Held, Outlook, total_usd
 from pipeline.jsonl import StoredRows
 from pipeline.making import make_rows
 from pipeline.plan import Planned
-from pipeline.progress import Silent
+from pipeline.prediction import Predicted
+from pipeline.progress import Display, Silent
+from pipeline.recipe import Step
 from pipeline.rows import Row
 from pipeline.runner import Runner
 from pipeline.stage import Work
+from pipeline.status import duration
 from pipeline.teacher import Teachers
+from pipeline.teacher.keys import Teacher
 
 WORDS = {
     "kept": "kept",
@@ -25,34 +32,31 @@ WORDS = {
     "redo": "would be made anew, as you asked",
 }
 
-
-@dataclass(frozen=True)
-class Asked:
-    """What one step would ask."""
-
-    problems: int
-    """Conversations held."""
-    samples: int
-    """Samples wanted by the first turn of each."""
-    missing: int
-    """Of these, how many the ledger does not hold."""
-    most_usd: float | None
-    """What the missing ones would cost if each ran to its `max_tokens`; None where price or ceiling is unknown."""
+PILOT = 20
+"""Problems of the pilot that a plan proposes."""
+BATCH_HOURS = 24
+"""Most that a provider takes for one batch."""
 
 
-def print_plan(runner: Runner, redo: Collection[str]) -> None:
-    """Print a table on stdout, one row a step."""
+def print_plan(runner: Runner, redo: Collection[str], pilot_problems: int = 0) -> None:
+    """Print a table on stdout, one row a step.
+
+    Args:
+        runner: the run.
+        redo: steps that the user wants anew.
+        pilot_problems: so many problems of each step are asked first, to tell what the others take.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("step", "state", "asks", "because"):
         table.add_column(column, overflow="fold")
     with tempfile.TemporaryDirectory() as scratch:
-        for item, asked in _walk(runner, redo, Path(scratch)):
+        for item, asks in _walk(runner, redo, Path(scratch), pilot_problems):
             why = "\n".join(item.why) if item.state == "drifted" else ", ".join(item.why)
-            table.add_row(item.step.name, WORDS[item.state], _told(item, asked), why)
+            table.add_row(item.step.name, WORDS[item.state], asks, why)
     Console(highlight=False).print(table)
 
 
-def _walk(runner: Runner, redo: Collection[str], scratch: Path) -> Iterator[tuple[Planned, Asked | None]]:
+def _walk(runner: Runner, redo: Collection[str], scratch: Path, pilot_problems: int) -> Iterator[tuple[Planned, str]]:
     """Each planned step with what it would ask, where its inputs stand or can be made for nothing."""
     folders: dict[str, Path] = {}
     progress = Silent()
@@ -76,39 +80,89 @@ def _walk(runner: Runner, redo: Collection[str], scratch: Path) -> Iterator[tupl
                 folder.mkdir()
                 make_rows(step, (), work, folder)
                 folders[step.name] = folder
-            asks = item.state != "kept" and bool(step.stage.marked("teacher"))
-            rows_ready = all(name in folders for name in step.rows)
-            yield item, _count(item, folders, work, teachers) if asks and rows_ready else None
+            if item.state == "kept" or not step.stage.marked("teacher"):
+                yield item, ""
+            elif not all(name in folders for name in step.rows):
+                yield item, "depends on the steps before"
+            else:
+                rows = StoredRows[Any]([folders[name] / "rows.jsonl" for name in step.rows], step.stage.reads or Row)
+                (name,) = step.stage.marked("teacher").values()
+                teacher = Teacher(name, runner.choices.teachers[name], runner.choices.base)
+                asking = _Asking(runner, step, rows, work, Forecaster(teachers, teacher))
+                if pilot_problems:
+                    asking.pilot(pilot_problems)
+                yield item, asking.told()
 
 
-def _count(item: Planned, folders: dict[str, Path], work: Work, teachers: Teachers) -> Asked:
-    stage = item.step.stage
-    (teacher,) = stage.marked("teacher").values()
-    rows = StoredRows([folders[name] / "rows.jsonl" for name in item.step.rows], stage.reads or Row)
-    problems = samples = missing = 0
-    most_usd: float | None = 0.0
-    for row in rows:
-        conversation = stage.conversation(row, work)
-        requests = list(next(conversation, [])) if conversation else []
-        lacking = [request for request in requests if not teachers.has(teacher, request)]
-        problems += bool(requests)
-        samples += len(requests)
-        missing += len(lacking)
-        worst = [teachers.worst_case_usd(teacher, request) for request in lacking]
-        most_usd = None if most_usd is None or None in worst else most_usd + sum(cost or 0.0 for cost in worst)
-    return Asked(problems, samples, missing, most_usd)
+@dataclass(frozen=True)
+class _Asking:
+    """A step that asks, and the rows that it would ask about."""
+
+    runner: Runner
+    step: Step
+    rows: StoredRows[Any]
+    work: Work
+    forecaster: Forecaster
+
+    def held(self) -> list[Held]:
+        """Each row's conversation, as far as it goes."""
+        return [self.forecaster.hold(self.step.stage.conversation(row, self.work)) for row in self.rows]
+
+    def pilot(self, count: int) -> None:
+        """Ask so many of the rows that lack something."""
+        lacking = [row for row, held in zip(self.rows, self.held(), strict=True) if held.lacking]
+        if not lacking:
+            return
+        runner = self.runner
+        with Display(self.work.logs) as display, display.step(f"{self.step.name} (pilot)") as progress:
+            pilot.ask(runner.choices, runner.outputs, self.step, pilot.spread(lacking, count), self.work, progress)
+
+    def told(self) -> str:
+        """What it would ask, in words."""
+        held = [one for one in self.held() if one.wanted]
+        unfinished = [one for one in held if one.lacking]
+        missing, samples = sum(one.lacking for one in held), sum(one.wanted for one in held)
+        first = f"{missing} of {samples} samples for {len(held)} problems"
+        if not unfinished:
+            return first
+        lines = [f"{first}, {_most(total_usd([one.most_usd for one in unfinished]))}"]
+        if self.forecaster.teacher.choice.batch:
+            lines.append(f"in batches: {max(one.turns for one in held)} rounds x {BATCH_HOURS} h at most")
+        outlook = self.forecaster.outlook(held)
+        if outlook is not None:
+            return "\n".join([*lines, *_outlook(outlook)])
+        asked = pilot.spread(unfinished, PILOT)
+        most = _most(total_usd([one.most_usd for one in asked]))
+        return "\n".join([*lines, f"unknown: plan --pilot {PILOT} asks {len(asked)} problems to find out ({most})"])
 
 
-def _told(item: Planned, asked: Asked | None) -> str:
-    if item.state == "kept" or not item.step.stage.marked("teacher"):
-        return ""
-    if asked is None:
-        return "depends on the steps before"
-    cost = "" if not asked.missing else f", {_usd(asked.most_usd)}"
-    return f"{asked.missing} of {asked.samples} samples for {asked.problems} problems{cost}"
+def _outlook(outlook: Outlook) -> list[str]:
+    """Cost and tokens as 95 % intervals, time and disk."""
+    tokens = outlook.tokens
+    cost = "cost unknown" if outlook.cost_usd is None else _cost(outlook.cost_usd)
+    lines = [f"{cost}, {tokens.low:,.0f} to {tokens.high:,.0f} tokens (95 %, from {outlook.seen} problems)"]
+    times = () if outlook.seconds is None else tuple(dict.fromkeys(map(duration, outlook.seconds)))
+    return [*lines, ", ".join([*([" to ".join(times)] if times else []), f"{_size(outlook.bytes)} of disk"])]
 
 
-def _usd(most: float | None) -> str:
-    if most is None:
+def _cost(cost: Predicted) -> str:
+    return "free" if cost.high == 0 else f"{_usd(cost.low)} to {_usd(cost.high)}"
+
+
+def _most(most_usd: float | None) -> str:
+    if most_usd is None:
         return "cost unknown"
-    return "free" if most == 0 else f"at most ${most:,.2f}"
+    return "free" if most_usd == 0 else f"at most {_usd(most_usd)}"
+
+
+def _usd(cost_usd: float) -> str:
+    return f"${cost_usd:,.2f}" if cost_usd >= 1 else f"${cost_usd:.4f}"
+
+
+def _size(count: float) -> str:
+    """Bytes in the unit that suits them."""
+    for unit in ("kB", "MB"):
+        count /= 1000
+        if count < 1000:
+            return f"{count:,.0f} {unit}"
+    return f"{count / 1000:,.1f} GB"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pipeline.choices import nearest
 from pipeline.errors import UsageError
 from pipeline.rows import Message, Problem
 
@@ -34,7 +35,7 @@ class Prompt:
         shipped = FOLDER / f"{name}.txt"
         path = own if own.is_file() else shipped
         if not path.is_file():
-            raise UsageError(f"no prompt {name!r}", f"give a file's path, or one of: {', '.join(names())}")
+            raise UsageError(f"no prompt {name!r}", f"give a file's path; {nearest(name, names())}")
         text = path.read_text(encoding="utf-8")
         pieces = TURN.split(text)
         if pieces[0].strip() or len(pieces) < 3:

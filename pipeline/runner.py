@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline import recipe
 from pipeline.choices import Choices, nearest
-from pipeline.errors import UsageError
+from pipeline.errors import BudgetError, UsageError
 from pipeline.jsonl import StoredRows, write_json
 from pipeline.lock import hold
 from pipeline.making import make_rows
@@ -23,6 +23,7 @@ from pipeline.rows import Row
 from pipeline.run_file import describe
 from pipeline.stage import Work
 from pipeline.teacher import Teachers, record_of_teacher
+from pipeline.way_on import with_way_on
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,10 @@ class Runner:
             write_json(self.folder / "run.json", describe(self.choices, self.steps()))
             try:
                 for item in chosen:
-                    self._bring(item.step, teachers, display, forced=item.step.name in redo)
+                    try:
+                        self._bring(item.step, teachers, display, forced=item.step.name in redo)
+                    except BudgetError as error:
+                        raise with_way_on(error, item.step, self.steps(), self.folder) from None
             finally:
                 write_json(self.folder / "usage.json", teachers.usage())
             write_report(self.folder)

@@ -14,6 +14,8 @@ from tests.made import outcome, solution, work
     [
         (solution(), "kept"),
         (solution(cut=True), "cut_off"),
+        (solution(cut=True, kept_cut=True), "kept"),
+        (solution(cut=True, kept_cut=True, text="4 + 3 = 7, then we", found=None), "no_answer"),
         (solution(text=" ", thoughts="well, 4 + 3 is 7", found="5"), "empty"),
         (solution(text="4 + 3 = 7, then we take two away.", found=None), "no_answer"),
         (solution(text="The answer is 5."), "no_reasoning"),

@@ -43,7 +43,7 @@ def billed_twice(teacher: FakeTeacher) -> int:
 
 
 def maybe_billed(project: Project) -> int:
-    from pipeline.teacher.ledger import Ledger
+    from pipeline.teacher.ledger.ledger import Ledger
 
     with Ledger(project.folder / "outputs" / "ledger.sqlite") as ledger:
         return len(ledger.maybe_billed())

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from rich.console import Console
 
 from pipeline.report import print_summary, summary_table, write_report
 from pipeline.report.examples import MOST_CHARACTERS, clip, contrasts, dropped
-from pipeline.report.figures import Scale, loss_curve, whiskers
+from pipeline.report.figures import Scale, columns, loss_curve, whiskers
 from pipeline.report.files import RunFiles
 from pipeline.report.verdict import judge, points
 from tests.run_folder import run_folder
@@ -88,6 +89,56 @@ def test_a_whole_run_has_every_section_once_and_in_order(tmp_path: Path) -> None
     assert "The student gained 9.7 points [+4.2, +15.2] over the better of the base's zero-shot and few-shot" in text
     assert "Example Processor 8000, 2 cores" in text
     assert "main: 40 of 41 requests were answered without a word on how many tokens they generated" in text
+
+
+def sample_adaptively(folder: Path, usage: dict[str, Any]) -> None:
+    """As if the run's `solve` had sampled adaptively: 40 problems, 8 samples at most."""
+    record = json.loads((folder / "solve" / "record.json").read_text(encoding="utf-8"))
+    change(folder / "solve" / "record.json", fields={**record["fields"], "teacher": "main"})
+    votes = {
+        "certain": {"problems": 30, "with_gold": 30, "right": 27},
+        "undecided": {"problems": 8, "with_gold": 0, "right": 0},
+        "unanswered": {"problems": 2, "with_gold": 2, "right": 0},
+    }
+    told = {"problems": 40, "fixed": 8, "samples": 160, "counts": {"3": 32, "8": 8}, "votes": votes}
+    (folder / "solve" / "sampling.json").write_text(json.dumps(told), encoding="utf-8")
+    (folder / "usage.json").write_text(json.dumps(usage), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("usage", "saved"),
+    [
+        ({"main": {"samples": 200, "cost_usd": 0.5}}, "$0.4000"),
+        ({"main": {"samples": 10, "cost_usd": 0.5}}, "$8.00"),
+        ({"main": {"samples": 200, "cost_usd": None}}, "unknown"),
+        ({"main": {"samples": 0, "cost_usd": 0.0}}, "unknown"),
+        ({}, "unknown"),
+    ],
+)
+def test_a_step_that_sampled_adaptively_shows_what_that_saved(
+    tmp_path: Path, usage: dict[str, Any], saved: str
+) -> None:
+    folder = run_folder(tmp_path)
+    sample_adaptively(folder, usage)
+    page = report(folder)
+    assert "Sampling" in page.headings
+    row = page.texts.index("solve", page.texts.index("samples asked"))
+    assert page.texts[row : row + 9] == ["solve", "160", "320", "50.0 %", saved, "30", "90.0 %", "8", "–"]
+    assert (
+        "solve: problems by the samples asked for each, against 8 for every one; of 2 nothing came back." in page.texts
+    )
+    assert "32 problems with 3 samples" in page.texts
+
+
+def test_columns_stand_in_proportion_and_their_labels_apart() -> None:
+    drawn = columns({3: 100, 5: 50, **dict.fromkeys(range(6, 129), 1)})
+    first, second = drawn["bars"][:2]
+    assert first["height"] == pytest.approx(2 * second["height"], abs=0.2)
+    assert all(bar["x"] > 0 and bar["x"] + bar["width"] < drawn["width"] for bar in drawn["bars"])
+    places = [label["x"] for label in drawn["across"]]
+    assert all(after - before >= 20 for before, after in pairwise(places))
+    assert [label["label"] for label in columns({3: 1, 8: 2})["across"]] == ["3", "8"]
+    assert columns({4: 7})["bars"][0]["count"] == 7
 
 
 def test_the_report_needs_nothing_but_itself(tmp_path: Path) -> None:

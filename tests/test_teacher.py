@@ -22,7 +22,8 @@ from pipeline.progress import Silent
 from pipeline.rows import Message
 from pipeline.stage import Conversation, Reply, Request
 from pipeline.teacher import Teachers
-from pipeline.teacher.ledger import Ledger
+from pipeline.teacher.ledger.ledger import Ledger
+from pipeline.teacher.limits.gate import Clock
 
 QUESTIONS = [f"What is {number} + 3 - 2?" for number in range(12)]
 
@@ -73,7 +74,7 @@ class Asking:
         self.system: tuple[Message, ...] = ()
         self.samples = 4
         self.questions: Sequence[str] = QUESTIONS
-        self.options: dict[str, Any] = {"first_wait_seconds": 0.01}
+        self.options: dict[str, Any] = {"clock": Clock(speed=100)}
         self.usage: dict[str, dict[str, Any]] = {}
 
     def teachers(self) -> Teachers:
@@ -272,6 +273,7 @@ def test_what_may_go_better_is_tried_again_and_each_attempt_is_in_the_books(
 def test_a_server_that_asks_to_wait_is_waited_for(asking: Asking, teacher: FakeTeacher) -> None:
     teacher.behave(fail_first=1, fail_status=429, retry_after="1")
     asking.questions = QUESTIONS[:1]
+    asking.options["clock"] = Clock()
     asking()
     first, second = teacher.requests()
     assert second.at - first.at >= 1.0
@@ -343,7 +345,7 @@ def test_a_teacher_that_is_down_is_told_within_seconds(tmp_path: Path) -> None:
     with pytest.raises(TeacherError) as caught:
         asking()
     assert caught.value.fact == f"teachers.main: no answer from {gone.base_url}: connection refused"
-    assert asking.usage["main"]["failed"] <= 3 * 4
+    assert asking.usage["main"]["failed"] <= 3 * 2 * 4  # conversations side by side
 
 
 def test_a_key_that_is_not_set_is_told_before_anything_is_sent(asking: Asking, teacher: FakeTeacher) -> None:
@@ -429,7 +431,7 @@ def test_a_teacher_that_goes_away_ends_the_run(asking: Asking, teacher: FakeTeac
     teacher.behave(fail_first=-1, fail_after=5)
     with pytest.raises(TeacherError, match="has not answered the last 20 requests"):
         asking()
-    assert teacher.count() == 5 + 20
+    assert 5 + 20 <= teacher.count() <= 5 + 21  # one more may have left before the last one was given up
 
 
 def test_a_timeout_is_a_lost_request_that_may_be_billed(asking: Asking, teacher: FakeTeacher) -> None:
