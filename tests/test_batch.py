@@ -17,7 +17,8 @@ from pipeline.errors import BudgetError, Interrupted, PipelineError, StageError,
 from pipeline.progress import Silent
 from pipeline.rows import Message
 from pipeline.stage import Conversation, Reply, Request
-from pipeline.teacher import Teachers, batch, batch_api, batch_packing
+from pipeline.teacher import Teachers
+from pipeline.teacher.batch import api, filling, packing
 from pipeline.teacher.batch.jobs import Job, Jobs, line_of
 from pipeline.teacher.batch.results import Result, read_result
 from pipeline.teacher.batch.room import KEPT_SECONDS, Room
@@ -174,7 +175,7 @@ def test_a_server_without_a_batch_api_is_told_before_anything_is_sent(asking: As
 def test_large_work_goes_out_as_several_jobs_at_once(
     asking: Asking, teacher: FakeTeacher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_packing, "MOST_REQUESTS", 4)
+    monkeypatch.setattr(packing, "MOST_REQUESTS", 4)
     teacher.behave(batch_seconds=1e6)
     asking.heard.on_line = lambda line: teacher.behave(batch_seconds=0) if line.startswith("batch 3") else None
     texts(asking())
@@ -249,7 +250,7 @@ def test_a_few_lines_that_failed_are_asked_online(asking: Asking, teacher: FakeT
 def test_what_an_unfinished_batch_left_over_is_asked_in_one_more(
     asking: Asking, teacher: FakeTeacher, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
-    monkeypatch.setattr(batch, "TAIL_REQUESTS", 1)
+    monkeypatch.setattr(filling, "TAIL_REQUESTS", 1)
     teacher.behave(batch_ends=end)
     asking.heard.on_line = lambda line: teacher.behave(batch_ends="completed") if end in line else None
     texts(asking())
@@ -261,7 +262,7 @@ def test_what_an_unfinished_batch_left_over_is_asked_in_one_more(
 def test_two_batches_that_leave_much_over_end_the_step(
     asking: Asking, teacher: FakeTeacher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "TAIL_REQUESTS", 1)
+    monkeypatch.setattr(filling, "TAIL_REQUESTS", 1)
     teacher.behave(batch_ends="expired", batch_done_share=0.3)
     with pytest.raises(StageError, match="after two batches, more than 1 of 12 requests have no answer"):
         asking()
@@ -303,7 +304,7 @@ def test_a_refusal_is_an_answer_unless_it_may_be_for_several_samples(
 def test_a_parameter_that_batches_do_not_take_is_left_out_of_the_next_one(
     asking: Asking, teacher: FakeTeacher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "TAIL_REQUESTS", 1)
+    monkeypatch.setattr(filling, "TAIL_REQUESTS", 1)
     asking.heard.on_line = lambda line: teacher.behave(unsupported=["temperature"]) if "sent" in line else None
     texts(asking())
     first, second = teacher.batches()
@@ -366,7 +367,7 @@ def test_a_batch_goes_on_after_an_interrupt_and_any_run_picks_it_up(
 def test_what_is_under_way_in_a_batch_is_not_asked_online_too(asking: Asking, teacher: FakeTeacher) -> None:
     interrupt(asking)
     asking.choice["batch"] = False
-    with pytest.raises(UsageError, match=r"teachers\.main: 1 batch jobs are under way, and it is to be asked online now"):
+    with pytest.raises(UsageError, match="1 batch jobs are under way, and it is to be asked online now"):
         asking()
     assert teacher.count() == 1  # the first one, which goes online
     asking.choice["batch"] = True
@@ -391,7 +392,7 @@ def test_a_batch_of_an_earlier_process_leaves_the_budget_what_it_did_not_use(
 def test_a_batch_whose_name_was_not_noted_is_found_by_what_it_carries(
     asking: Asking, teacher: FakeTeacher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_api, "PAGE", 1)
+    monkeypatch.setattr(api, "PAGE", 1)
     interrupt(asking)
     other = Asking(asking.folder / "other", teacher.base_url)
     texts(other())

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.teacher import batch_packing, batch_results
+from pipeline.teacher.batch import packing, results
 from tests.fake_teacher import FakeTeacher
 from tests.test_batch import SPEED, Asking, texts
 
@@ -26,7 +26,7 @@ CHUNK = 2
 
 def asking_in(folder: Path, base_url: str) -> Asking:
     """Two rounds of three jobs, with a teacher that is known to reply: nothing goes online."""
-    batch_packing.MOST_REQUESTS, batch_results.CHUNK = MOST_REQUESTS, CHUNK
+    packing.MOST_REQUESTS, results.CHUNK = MOST_REQUESTS, CHUNK
     asking = Asking(folder, base_url)
     asking.questions = QUESTIONS
     asking.follow_up = True

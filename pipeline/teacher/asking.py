@@ -22,8 +22,9 @@ from pipeline.teacher.ledger.ledger import Ledger
 from pipeline.teacher.limits.gate import Clock, Gate
 from pipeline.teacher.recorded import Recorded
 from pipeline.teacher.replies import Replies
-from pipeline.teacher.sending import Sender, Tally
+from pipeline.teacher.sending import Sender
 from pipeline.teacher.standing import Standing
+from pipeline.teacher.tally import Tally
 from pipeline.teacher.transport import connected
 
 

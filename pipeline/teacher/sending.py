@@ -24,21 +24,11 @@ from pipeline.teacher.manner import Manner
 from pipeline.teacher.prices import Rates, usd
 from pipeline.teacher.retrying import MOST_WAIT_SECONDS, BusyError, FailedError, Patience
 from pipeline.teacher.standing import MOST_REFUSALS, Standing
+from pipeline.teacher.tally import Tally
 from pipeline.teacher.transport import Answer, Transport
 
 FREE = Amount(requests=1)
 """A request that was answered with an error, or never left: nothing is billed for it."""
-
-
-@dataclass
-class Tally:
-    """What this step's asking came to so far."""
-
-    samples: int = 0
-    tokens: int = 0
-    cost_usd: float = 0.0
-    errors: int = 0
-    in_flight: int = 0
 
 
 @dataclass(frozen=True)
@@ -155,7 +145,7 @@ class Sender:
                     return await self._settle(Sent(number, wanted, body, flight, charge, is_first), answer)
                 finally:
                     self.tally.in_flight -= 1
-                    self._note()
+                    self.tally.tell(self.progress, is_priced=self.rates is not None)
 
     async def _settle(self, sent: Sent, answer: Answer) -> Sequence[Wanted]:
         """Store what came and act on it; gives what is still to be asked, singly."""
@@ -304,13 +294,3 @@ class Sender:
                 f"{self.free_floor_bytes / 2**20:.0f} MiB are kept for replies in flight",
                 "make room and run the same command again; everything paid for is kept",
             )
-
-    def _note(self) -> None:
-        tally = self.tally
-        self.progress.note(
-            samples=tally.samples,
-            tokens=tally.tokens,
-            cost_usd=tally.cost_usd if self.rates else "unknown",
-            errors=tally.errors,
-            in_flight=tally.in_flight,
-        )

@@ -12,8 +12,9 @@ from pipeline.teacher.batch.jobs import Rest, Waiting
 from pipeline.teacher.budget import Amount, Budget, told
 from pipeline.teacher.ledger.ledger import Ledger, Outcome, Sample
 from pipeline.teacher.prices import Rates, usd
-from pipeline.teacher.sending import FREE, Tally
+from pipeline.teacher.sending import FREE
 from pipeline.teacher.standing import Standing
+from pipeline.teacher.tally import Tally
 
 T = TypeVar("T")
 
