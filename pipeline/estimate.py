@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline import pilot
+from pipeline.errors import BudgetError
 from pipeline.forecast import Forecaster, Held, Outlook, total_usd
 from pipeline.jsonl import StoredRows
 from pipeline.making import make_rows
@@ -45,18 +46,26 @@ def print_plan(runner: Runner, redo: Collection[str], pilot_problems: int = 0) -
         runner: the run.
         redo: steps that the user wants anew.
         pilot_problems: so many problems of each step are asked first, to tell what the others take.
+
+    Raises:
+        BudgetError: a pilot could not be paid for; the plan is printed all the same.
     """
+    faults: list[BudgetError] = []
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("step", "state", "asks", "because"):
         table.add_column(column, overflow="fold")
     with tempfile.TemporaryDirectory() as scratch:
-        for item, asks in _walk(runner, redo, Path(scratch), pilot_problems):
+        for item, asks in _walk(runner, redo, Path(scratch), pilot_problems, faults):
             why = "\n".join(item.why) if item.state == "drifted" else ", ".join(item.why)
             table.add_row(item.step.name, WORDS[item.state], asks, why)
     Console(highlight=False).print(table)
+    if faults:
+        raise faults[0]
 
 
-def _walk(runner: Runner, redo: Collection[str], scratch: Path, pilot_problems: int) -> Iterator[tuple[Planned, str]]:
+def _walk(
+    runner: Runner, redo: Collection[str], scratch: Path, pilot_problems: int, faults: list[BudgetError]
+) -> Iterator[tuple[Planned, str]]:
     """Each planned step with what it would ask, where its inputs stand or can be made for nothing."""
     folders: dict[str, Path] = {}
     progress = Silent()
@@ -90,7 +99,10 @@ def _walk(runner: Runner, redo: Collection[str], scratch: Path, pilot_problems: 
                 teacher = Teacher(name, runner.choices.teachers[name], runner.choices.base)
                 asking = _Asking(runner, step, rows, work, Forecaster(teachers, teacher))
                 if pilot_problems:
-                    asking.pilot(pilot_problems)
+                    try:
+                        asking.pilot(pilot_problems)
+                    except BudgetError as error:
+                        faults.append(error)
                 yield item, asking.told()
 
 

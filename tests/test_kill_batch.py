@@ -1,13 +1,9 @@
 """kill -9 at any moment of a job's life loses no batch, pays for nothing twice and changes no reply."""
 
-import itertools
-import multiprocessing
 import os
 import random
 import shutil
-import signal
 import time
-from asyncio.base_events import BaseEventLoop
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +11,7 @@ import pytest
 
 from pipeline.teacher.batch import packing, results
 from tests.fake_teacher import FakeTeacher
+from tests.killing import Processes
 from tests.test_batch import SPEED, Asking, texts
 
 MOMENTS = 100
@@ -33,28 +30,11 @@ def asking_in(folder: Path, base_url: str) -> Asking:
     return asking
 
 
-def ask(folder: Path, base_url: str, last_step: int | None, told: Any) -> None:
-    """Ask in a process of its own, which dies before the event loop's step of that number; tells how many it took."""
-    steps = itertools.count()
-    step = BaseEventLoop._run_once  # type: ignore[attr-defined]
-
-    def counted(loop: BaseEventLoop) -> None:
-        if next(steps) == last_step:
-            os.kill(os.getpid(), signal.SIGKILL)
-        step(loop)
-
-    BaseEventLoop._run_once = counted  # type: ignore[attr-defined]
-    told.send("begun")
-    asking_in(folder, base_url)()
-    told.send(next(steps))
-
-
 @pytest.mark.long
 def test_killed_at_a_hundred_moments_no_batch_is_lost_and_nothing_is_paid_for_twice(tmp_path: Path) -> None:
     print(f"seed {SEED}")
     draw = random.Random(SEED)
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload([__name__, "openai", "pipeline.teacher.asking"])
+    processes = Processes(__name__)
     with FakeTeacher(time_speed=SPEED, batch_seconds=20) as teacher:
         warm = Asking(tmp_path / "warm", teacher.base_url)
         warm.questions = ["What is 1 + 1?"]
@@ -62,10 +42,7 @@ def test_killed_at_a_hundred_moments_no_batch_is_lost_and_nothing_is_paid_for_tw
 
         def process_in(name: str, last_step: int | None = None) -> tuple[Asking, Any, Any]:
             folder = shutil.copytree(warm.folder, tmp_path / name)
-            told, tell = processes.Pipe(duplex=False)
-            process = processes.Process(target=ask, args=(folder, teacher.base_url, last_step, tell))
-            process.start()
-            assert told.recv() == "begun"
+            process, told = processes.start(asking_in, folder, teacher.base_url, last_step)
             return asking_in(folder, teacher.base_url), process, told
 
         teacher.reset()

@@ -116,7 +116,7 @@ def ask_for(
             size, again, wait_seconds = random.choice(tokens), False, 0.0
             while True:
                 await asyncio.sleep(wait_seconds)
-                async with gate.place(size, again) as flight:
+                async with gate.place(size, -1 if again else 0) as flight:
                     refused = await made.post(size)
                     if refused is None:
                         changes.append(gate.replied(flight, size))

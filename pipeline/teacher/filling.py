@@ -1,6 +1,7 @@
 """Holds the conversations of a step side by side, until the ledger has every reply that they ask for."""
 
 import asyncio
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic
 
@@ -33,6 +34,7 @@ class Filling(Generic[RowT, R]):
         self._replies = replies
         self._sender = sender
         self._flights: dict[str, asyncio.Future[None]] = {}
+        self._turns = itertools.count()
         self.samples = 0
         """Samples that conversations were given."""
         self.lost = 0
@@ -47,8 +49,9 @@ class Filling(Generic[RowT, R]):
 
     async def _work(self) -> None:
         for row in self._rows:
+            turn = next(self._turns)
             try:
-                await self._hold(self._conversation(row))
+                await self._hold(self._conversation(row), turn)
             except HaltedError:
                 return
             except Exception as error:
@@ -56,17 +59,17 @@ class Filling(Generic[RowT, R]):
                 return
             self._sender.progress.advance()
 
-    async def _hold(self, talk: Conversation[R]) -> None:
+    async def _hold(self, talk: Conversation[R], turn: int) -> None:
         await asyncio.sleep(0)  # a conversation that the ledger knows whole would keep the loop to itself
         try:
             requests = next(talk)
             while True:
                 wanted = [self._replies.teacher.wanted(request) for request in requests]
-                requests = talk.send(await self._answers(wanted))
+                requests = talk.send(await self._answers(wanted, turn))
         except StopIteration:
             return
 
-    async def _answers(self, wanted: Sequence[Wanted]) -> list[Reply]:
+    async def _answers(self, wanted: Sequence[Wanted], turn: int) -> list[Reply]:
         """The replies, in order: from the ledger, from requests in flight, and else from the teacher."""
         while True:
             self._sender.halt.check()
@@ -79,13 +82,13 @@ class Filling(Generic[RowT, R]):
                 return replies
             flights = [self._flights[key] for key in missing if key in self._flights]
             ours = [one for key, one in missing.items() if key not in self._flights]
-            await together(*(self._fly(group) for group in grouped(ours)), *flights)
+            await together(*(self._fly(group, turn) for group in grouped(ours)), *flights)
 
-    async def _fly(self, group: Sequence[Wanted]) -> None:
+    async def _fly(self, group: Sequence[Wanted], turn: int) -> None:
         flight = asyncio.get_running_loop().create_future()
         self._flights.update((one.key, flight) for one in group)
         try:
-            await self._sender.send(group)
+            await self._sender.send(group, turn)
         finally:
             for one in group:
                 del self._flights[one.key]

@@ -69,30 +69,36 @@ class Sender:
 
     def __post_init__(self) -> None:
         self.teacher = self.standing.teacher
+        self._last_turn = 0
         clock = self.gate.clock
         self.patience = Patience(
             self.teacher.choice.attempts, lambda: self.standing.answered, lambda s: self.halt.sleep(clock.real(s))
         )
 
-    async def send(self, wanted: Sequence[Wanted]) -> None:
+    async def send(self, wanted: Sequence[Wanted], turn: int = 0) -> None:
         """Ask for samples of one prompt that follow one another; each is in the ledger or in `given_up` after it.
+
+        Args:
+            wanted: the samples.
+            turn: the number of their conversation; earlier ones go first, so that they come to an end.
 
         Raises:
             HaltedError: asking ended before they were had.
         """
         most = self.standing.most_choices
         if len(wanted) > most:
-            await together(*(self.send(wanted[at : at + most]) for at in range(0, len(wanted), most)))
+            await together(*(self.send(wanted[at : at + most], turn) for at in range(0, len(wanted), most)))
             return
-        rest = await self._insist(wanted)
+        self._last_turn = max(self._last_turn, turn)
+        rest = await self._insist(wanted, turn)
         if rest:
-            await together(*(self.send([one]) for one in rest))
+            await together(*(self.send([one], turn) for one in rest))
 
-    async def _insist(self, wanted: Sequence[Wanted]) -> Sequence[Wanted]:
+    async def _insist(self, wanted: Sequence[Wanted], turn: int) -> Sequence[Wanted]:
         """Attempt until there is an answer or it is given up; gives what is still to be asked, singly."""
         attempts = count(1)
         try:
-            return await self.patience.insist(lambda: self._attempt(wanted, is_first=next(attempts) == 1))
+            return await self.patience.insist(lambda: self._attempt(wanted, turn, is_first=next(attempts) == 1))
         except FailedError as error:
             self._give_up(wanted, str(error))
             return ()
@@ -100,17 +106,17 @@ class Sender:
             self.halt.stop(error)
             raise HaltedError from None
 
-    async def _attempt(self, wanted: Sequence[Wanted], is_first: bool) -> Sequence[Wanted]:
+    async def _attempt(self, wanted: Sequence[Wanted], turn: int, is_first: bool) -> Sequence[Wanted]:
         """One attempt; to be told to wait, or to find the teacher gone, is none."""
-        again = False
+        turn = turn if is_first else self._last_turn  # what failed waits with what comes next
         while True:
             try:
-                return await self._leave(wanted, is_first and not again, again)
+                return await self._leave(wanted, turn, is_first)
             except BusyError as busy:
-                again = again or busy.was_refused
+                turn = turn if busy.was_refused else self._last_turn
                 await self.halt.sleep(self.gate.clock.real(busy.wait_seconds))
 
-    async def _leave(self, wanted: Sequence[Wanted], is_first: bool, again: bool) -> Sequence[Wanted]:
+    async def _leave(self, wanted: Sequence[Wanted], turn: int, is_first: bool) -> Sequence[Wanted]:
         first, manner = wanted[0], self.standing.manner
         body = manner.shape(
             self.teacher.model, messages_of(first.request), first.fields, first.request.index, len(wanted)
@@ -119,7 +125,7 @@ class Sender:
             self.rates, len(body), len(wanted), first.limit, step=self.step, teacher=self.teacher.name
         )
         reckoning = self.standing.limits.reckoning
-        async with self.gate.place(reckoning.tokens(len(body), len(wanted), first.limit), again) as flight:
+        async with self.gate.place(reckoning.tokens(len(body), len(wanted), first.limit), turn) as flight:
             if len(wanted) > self.standing.most_choices:  # it became one while this waited
                 return wanted
             if manner != self.standing.manner:  # it became another

@@ -1,10 +1,13 @@
-"""Lets requests out as fast as a teacher takes them: first come, first served; none holds a place while it waits."""
+"""Lets requests out as fast as a teacher takes them, those of earlier conversations first; none holds a place while it
+waits.
+"""
 
 import asyncio
 import contextlib
+import heapq
+import itertools
 import math
 import time
-from collections import deque
 from collections.abc import AsyncIterator
 
 from pipeline.teacher.halt import Halt, HaltedError
@@ -38,27 +41,28 @@ class Gate:
     def __init__(self, limits: Limits, clock: Clock, halt: Halt) -> None:
         self.limits = limits
         self.clock = clock
-        self._waiting: deque[tuple[asyncio.Future[Flight], float]] = deque()
+        self._waiting: list[tuple[int, int, asyncio.Future[Flight], float]] = []
+        self._numbers = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
         halt.when_stopped(self._release)
         self._halt = halt
 
     @contextlib.asynccontextmanager
-    async def place(self, tokens: float, again: bool = False) -> AsyncIterator[Flight]:
+    async def place(self, tokens: float, turn: int = 0) -> AsyncIterator[Flight]:
         """Wait until a request that is reckoned to use so many tokens may leave; it counts as sent then.
 
         What came of it is to be told by one of `replied`, `refused` and `failed`; where none is, it never left.
 
         Args:
             tokens: of its prompt and its replies.
-            again: it was refused before, so it goes before all others.
+            turn: the smallest goes first, of equal ones the one that waits longest.
 
         Raises:
             HaltedError: nothing is sent any more.
         """
         self._halt.check()
         place = asyncio.get_running_loop().create_future()
-        (self._waiting.appendleft if again else self._waiting.append)((place, tokens))
+        heapq.heappush(self._waiting, (turn, next(self._numbers), place, tokens))
         self.move()
         flight = await place
         try:
@@ -95,7 +99,7 @@ class Gate:
             if wait_seconds:
                 self._wake_in(wait_seconds)
                 return
-            place, tokens = self._waiting.popleft()
+            *_, place, tokens = heapq.heappop(self._waiting)
             if not place.done():
                 place.set_result(self.limits.sent(now, tokens))
         self.limits.starve()
@@ -105,7 +109,7 @@ class Gate:
             self._timer = asyncio.get_running_loop().call_later(self.clock.real(wait_seconds), self.move)
 
     def _release(self) -> None:
-        for place, _ in self._waiting:
+        for *_, place, _tokens in self._waiting:
             if not place.done():
                 place.set_exception(HaltedError())
         self._waiting.clear()
