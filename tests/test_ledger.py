@@ -72,7 +72,7 @@ def test_a_request_gets_the_earliest_sample_that_ended_or_had_at_least_its_limit
         store(
             ledger, *[(Sample("k", 0, ended, given), str(place).encode()) for place, (ended, given) in enumerate(kept)]
         )
-        entry = ledger.find("k", limit)
+        entry = ledger.find({"k": limit}).get("k")
         assert (entry and int(entry.body)) == found
         assert ledger.is_known("k") == bool(kept)
         assert not ledger.is_known("other")

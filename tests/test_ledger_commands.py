@@ -133,7 +133,7 @@ def test_imported_samples_stand_behind_those_that_are_there(tmp_path: Path) -> N
     export(tmp_path / "a", tmp_path / "a.jsonl", None)
     import_(tmp_path / "b", tmp_path / "a.jsonl", "")
     with Ledger(tmp_path / "b" / "ledger.sqlite") as ledger:
-        entry = ledger.find("a" * 64, None)
+        entry = ledger.find({"a" * 64: None}).get("a" * 64)
         assert entry is not None
         assert b"here" in entry.body
         assert b"elsewhere" not in entry.body

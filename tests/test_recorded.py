@@ -210,7 +210,8 @@ def test_replies_enter_the_ledger_once(asking: Asking) -> None:
     assert asking() == found
     assert asking.stored() == stored
     with Ledger(asking.folder / "ledger.sqlite") as ledger:
-        entry = ledger.find(found[TWO.id][1].key, 50)
+        key = found[TWO.id][1].key
+        entry = ledger.find({key: 50}).get(key)
     assert entry is not None
     assert json.loads(entry.body)["choices"][1]["message"]["reasoning_content"] == "d"
 

@@ -250,8 +250,11 @@ def _words(reason: str) -> frozenset[str]:
 
 def _parts(content: Any) -> dict[str, str]:
     """What a content says, by kind; it is a text or a list of parts."""
-    said = {"text": "", "thoughts": "", "refusal": ""}
-    for part in content if isinstance(content, list) else [{"text": content}]:
+    said = {"text": _plain(content), "thoughts": "", "refusal": ""}
+    if not isinstance(content, list):
+        return said
+    said["text"] = ""
+    for part in content:
         kind = str(_dict(part).get("type") or "text")
         is_thought = kind.startswith(("thinking", "reasoning"))
         said["thoughts" if is_thought else "refusal" if kind == "refusal" else "text"] += _plain(part)

@@ -73,7 +73,7 @@ class Filling(Generic[RowT, R]):
         """The replies, in order: from the ledger, from requests in flight, and else from the teacher."""
         while True:
             self._sender.halt.check()
-            found = [self._replies.find(one) for one in wanted]
+            found = self._replies.find(wanted)
             missing = {one.key: one for one, reply in zip(wanted, found, strict=True) if reply is None}
             if not missing:
                 replies = [reply for reply in found if reply is not None]
@@ -99,9 +99,16 @@ def grouped(wanted: Sequence[Wanted]) -> list[list[Wanted]]:
     """Runs of samples that differ in nothing but an index that counts up: each can travel as one request."""
     groups: list[list[Wanted]] = []
     for one in wanted:
-        last = groups[-1][-1].request if groups else None
-        if last is not None and one.request == last.model_copy(update={"index": last.index + 1}):
+        if groups and _follows(groups[-1][-1], one):
             groups[-1].append(one)
         else:
             groups.append([one])
     return groups
+
+
+def _follows(last: Wanted, one: Wanted) -> bool:
+    return (
+        one.request.index == last.request.index + 1
+        and one.fields == last.fields
+        and one.request.messages == last.request.messages
+    )

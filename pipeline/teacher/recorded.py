@@ -108,7 +108,7 @@ class Recorded:
         return [reply for one in wanted if (reply := self._find(one)) is not None]
 
     def _find(self, wanted: Wanted) -> Reply | None:
-        return self._fresh.get(wanted.key) or self._replies.find(wanted)
+        return self._fresh.get(wanted.key) or self._replies.find([wanted])[0]
 
     def _store(self, wanted: Sequence[Wanted], choices: Sequence[dict[str, Any]]) -> None:
         """Write them as one reply, to a request as a teacher that is asked would have been sent it."""

@@ -1,6 +1,6 @@
 """Replies as a stage sees them, read from the ledger each time: a better reader never asks again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -24,13 +24,10 @@ class Replies:
         self._ledger = ledger
         self._given_up = given_up
 
-    def find(self, wanted: Wanted) -> Reply | None:
-        """The reply, or None where it must be asked for."""
-        known = self._given_up.get(wanted.key)
-        if known is not None:
-            return known
-        entry = self._ledger.find(wanted.key, wanted.limit)
-        return reply_of(wanted.key, entry) if entry else None
+    def find(self, wanted: Sequence[Wanted]) -> list[Reply | None]:
+        """The replies, in order; None where one must be asked for."""
+        entries = self._ledger.find({one.key: one.limit for one in wanted if one.key not in self._given_up})
+        return [self._given_up.get(one.key) or _known(one.key, entries) for one in wanted]
 
     def replay(self, talk: Conversation[R]) -> R:
         """Hold a conversation with what is known alone.
@@ -41,7 +38,7 @@ class Replies:
         try:
             requests = next(talk)
             while True:
-                found = [self.find(self.teacher.wanted(request)) for request in requests]
+                found = self.find([self.teacher.wanted(request) for request in requests])
                 replies = [reply for reply in found if reply is not None]
                 if len(replies) < len(found):
                     talk.close()
@@ -50,6 +47,10 @@ class Replies:
         except StopIteration as end:
             result: R = end.value
             return result
+
+
+def _known(key: str, entries: Mapping[str, Entry]) -> Reply | None:
+    return reply_of(key, entries[key]) if key in entries else None
 
 
 def reply_of(key: str, entry: Entry) -> Reply:

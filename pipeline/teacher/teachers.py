@@ -115,7 +115,8 @@ class Teachers:
     def known(self, teacher: str, request: Request) -> Reply | None:
         """The ledger's reply to this request; None where it would be asked for."""
         asked = self._teachers[teacher]
-        return Replies(self.ledger, asked, {}).find(asked.wanted(request))
+        (found,) = Replies(self.ledger, asked, {}).find([asked.wanted(request)])
+        return found
 
     def is_known(self, teacher: str, request: Request) -> bool:
         """Whether the ledger has a reply to this request at any limit, so that the work was paid for before."""

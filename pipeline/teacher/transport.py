@@ -5,7 +5,7 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.choices import TeacherChoice
 
@@ -55,58 +55,70 @@ async def connected(base_url: str, key: str | None, choice: TeacherChoice) -> As
         default_headers=choice.headers,
         http_client=client,
     ) as sdk:
-        yield Transport(sdk, options, choice.timeout_seconds)
+        yield Transport(sdk, client, dict(options.get("headers") or {}), choice.timeout_seconds)
 
 
 class Transport:
     """An open client.
 
+    Requests for completions go through the SDK's HTTP client with the SDK's headers, but past its request models:
+    bodies are ready when they come here, and building a request takes the SDK longer than sending it.
+
     Args:
         sdk: the client.
-        options: what each request is sent with.
+        client: what it sends with.
+        headers: over the SDK's own; those that are `Omit` are not sent.
         timeout_seconds: longest wait for one answer.
     """
 
-    def __init__(self, sdk: "AsyncOpenAI", options: "RequestOptions", timeout_seconds: float) -> None:
+    def __init__(
+        self, sdk: "AsyncOpenAI", client: "httpx2.AsyncClient", headers: dict[str, Any], timeout_seconds: float
+    ) -> None:
+        import httpx2
+        from openai import Omit
+
         self.sdk = sdk
-        self.headers = options.get("headers") or {}
-        self._options = options
+        self.headers = headers
+        self._client = client
         self._timeout_seconds = timeout_seconds
+        self._timeout = {"timeout": httpx2.Timeout(timeout_seconds, pool=None).as_dict()}
+        self._url = httpx2.URL(f"{str(sdk.base_url).rstrip('/')}/chat/completions")
+        layers = (sdk.auth_headers, sdk.default_headers, headers)  # later ones over earlier ones, whatever their case
+        sent = {name.lower(): text for layer in layers for name, text in layer.items()}
+        self._sent_headers = httpx2.Headers({name: text for name, text in sent.items() if not isinstance(text, Omit)})
 
     async def post(self, body: bytes) -> Answer:
         """Send one body; raises nothing that a network or a server can cause."""
         import httpx2
-        from openai import APIConnectionError, APIStatusError
 
+        request = httpx2.Request(
+            "POST", self._url, headers=self._sent_headers, content=body, extensions=dict(self._timeout)
+        )
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                response = await self.sdk.post(
-                    "/chat/completions", cast_to=httpx2.Response, content=body, options=self._options
-                )
-        except APIStatusError as error:
-            return _answered(error.response)
-        except APIConnectionError as error:  # its time-out too
-            return _unanswered(error)
-        except TimeoutError:
-            return Answer(fault=f"no answer within {self._timeout_seconds:g} s")
+                response = await self._client.send(request)
+        except (httpx2.HTTPError, TimeoutError) as error:
+            return self._unanswered(error)
         return _answered(response)
+
+    def _unanswered(self, error: BaseException) -> Answer:
+        """Tell a connection that was never made from one that broke, and both from none in time."""
+        import httpx2
+        from aiohttp import ClientConnectorError
+
+        is_late = isinstance(error, httpx2.TimeoutException | TimeoutError)
+        fault = f"no answer within {self._timeout_seconds:g} s" if is_late else str(error) or type(error).__name__
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, ClientConnectorError):
+                code = cause.os_error.errno
+                known = os.strerror(code).lower() if code and code > 0 else None
+                return Answer(fault=known or str(cause.os_error.strerror or cause.os_error), reached=False)
+            cause = cause.__cause__
+        return Answer(fault=fault)
 
 
 def _answered(response: "httpx2.Response") -> Answer:
     kept = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
     limits = {name: value for name, value in response.headers.items() if name.startswith(LIMIT_HEADERS)}
     return Answer(response.status_code, kept, response.content, limits)
-
-
-def _unanswered(error: BaseException) -> Answer:
-    """Tell a connection that was never made from one that broke: the SDK's own classes mix the two up."""
-    from aiohttp import ClientConnectorError
-
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ClientConnectorError):
-            code = cause.os_error.errno
-            fault = os.strerror(code).lower() if code and code > 0 else str(cause.os_error.strerror or cause.os_error)
-            return Answer(fault=fault, reached=False)
-        error, cause = cause, cause.__cause__
-    return Answer(fault=str(error) or type(error).__name__)

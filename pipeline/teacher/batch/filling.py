@@ -162,7 +162,7 @@ class BatchFilling(Generic[RowT, R]):
             requests = next(talk)
             while True:
                 wanted = [self._replies.teacher.wanted(request) for request in requests]
-                found = [self._replies.find(one) for one in wanted]
+                found = self._replies.find(wanted)
                 replies = [reply for reply in found if reply is not None]
                 if len(replies) < len(found):
                     talk.close()

@@ -182,14 +182,22 @@ class Ledger:
         """Free space beside the ledger, as of the last write."""
         return self._writing.free_bytes
 
-    def find(self, key: str, limit: int | None) -> Entry | None:
-        """The earliest sample of the key that ended by itself or was given at least this limit."""
-        row = self._reading.execute(
-            "SELECT reply, choice FROM samples"
-            " WHERE key = ? AND (ended OR max_tokens IS NULL OR max_tokens >= ?) ORDER BY id LIMIT 1",
-            (key, limit),
-        ).fetchone()
-        return Entry(*self._reply(row[0]), row[1]) if row else None
+    def find(self, limits: Mapping[str, int | None]) -> dict[str, Entry]:
+        """Samples by key: the earliest that ended by itself or was given at least the limit beside its key.
+
+        Keys that have none are left out.
+        """
+        found: dict[str, Entry] = {}
+        rows = self._reading.execute(
+            "SELECT key, reply, choice, ended, max_tokens FROM samples"
+            f" WHERE key IN ({','.join('?' * len(limits))}) ORDER BY id",
+            tuple(limits),
+        )
+        for key, reply, choice, ended, given in rows:
+            limit = limits[key]
+            if key not in found and (ended or given is None or (limit is not None and given >= limit)):
+                found[key] = Entry(*self._reply(reply), choice)
+        return found
 
     def _reply(self, number: int) -> tuple[Kind, int | None, dict[str, str], bytes]:
         """Kind, status, headers and body of a reply; samples that came as one are looked up one after another."""
