@@ -164,6 +164,7 @@ def main() -> None:
     parser.add_argument("--cases", nargs="*", choices=CASES, default=list(CASES))
     parser.add_argument("--without-rival", action="store_true")
     given = parser.parse_args()
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     print("share of what is granted that was used (share of requests refused), minute by minute")
     for name in given.cases:
         case = CASES[name]

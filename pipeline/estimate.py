@@ -137,7 +137,7 @@ class _Asking:
         first = f"{missing} of {samples} samples for {len(held)} problems"
         if not unfinished:
             return first
-        lines = [f"{first}, {_most(total_usd([one.most_usd for one in unfinished]))}"]
+        lines = [f"{first}, {_most(total_usd([one.most_usd for one in unfinished]))} for these"]
         if self.forecaster.teacher.choice.batch:
             lines.append(f"in batches: {max(one.turns for one in held)} rounds x {BATCH_HOURS} h at most")
         outlook = self.forecaster.outlook(held)

@@ -71,7 +71,7 @@ def plan(
     outputs: dict[str, str | None] = {}
     planned = []
     for step in steps:
-        old = Record.read(folder / step.name)
+        old = Record.read(folder / step.name, step.stage)
         state, why = _state(step, old, outputs, record_of, redo)
         outputs[step.name] = old.output if state == "kept" and old else None
         planned.append(Planned(step, state, why))

@@ -8,6 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from pipeline.stage import Stage
+
 RECORD = "record.json"
 
 
@@ -72,12 +74,22 @@ class Record(BaseModel):
         ]
 
     @classmethod
-    def read(cls, folder: Path) -> "Record | None":
-        """The record of a folder; None where there is none that can be read."""
+    def read(cls, folder: Path, stage: Stage | None = None) -> "Record | None":
+        """The record of a folder; None where there is none that can be read.
+
+        Args:
+            folder: the step's folder.
+            stage: what the step is now. Fields that it did not have when the record was written are read as their
+                defaults, which by the rule for `version` make the same rows.
+        """
         try:
-            return cls.model_validate_json((folder / RECORD).read_bytes())
+            record = cls.model_validate_json((folder / RECORD).read_bytes())
         except (FileNotFoundError, ValueError):
             return None
+        if stage is None or record.stage != stage.name():
+            return record
+        defaults = type(stage).model_construct().model_dump(mode="json", include=_with_defaults(type(stage)))
+        return record.model_copy(update={"fields": {**defaults, **record.fields}})
 
 
 def hash_folder(folder: Path) -> str:
@@ -90,6 +102,10 @@ def hash_folder(folder: Path) -> str:
             content = hashlib.file_digest(file, "sha256").hexdigest()
         digest.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())
     return digest.hexdigest()
+
+
+def _with_defaults(stage: type[Stage]) -> set[str]:
+    return {name for name, field in stage.model_fields.items() if not field.is_required()}
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

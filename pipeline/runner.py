@@ -116,7 +116,7 @@ class Runner:
     def _bring(self, step: Step, teachers: Teachers, display: Display, forced: bool) -> None:
         made = {name: record.output for name in step.inputs if (record := Record.read(self.folder / name))}
         record = self.record_of(step, made)
-        old = Record.read(self.folder / step.name)
+        old = Record.read(self.folder / step.name, step.stage)
         if old and old.output and not forced and old.made_of() == record.made_of():
             display.kept(step.name)
             return
@@ -128,7 +128,7 @@ class Runner:
 
     def _make(self, step: Step, record: Record, teachers: Teachers, progress: StepProgress) -> None:
         part, final = self.folder / f"{step.name}.part", self.folder / step.name
-        unfinished = Record.read(part)
+        unfinished = Record.read(part, step.stage)
         agrees = unfinished is not None and unfinished.made_of() == record.made_of()
         if not (step.stage.resumes and agrees):
             shutil.rmtree(part, ignore_errors=True)

@@ -1,5 +1,6 @@
 """A stage is held to its books: what enters is carried on or dropped, over ids."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ import pytest
 from pipeline.errors import StageError
 from pipeline.making import make_rows
 from pipeline.recipe import Step
+from pipeline.record import Record
 from pipeline.rows import Dropped, Problem, Row
 from pipeline.stage import Rows, Stage, Work
+from stages.vote import Vote
 from tests.made import problem, work
 
 
@@ -66,3 +69,17 @@ def test_a_step_that_carries_nothing_on_says_why_and_where_to_look(tmp_path: Pat
         making(tmp_path, Dropped(id="a", reason="x"), Dropped(id="b", reason="x"))
     assert "carried none of 2 rows on: 2 x" in caught.value.fact
     assert "show step" in (caught.value.hint or "")
+
+
+def test_a_field_that_a_stage_got_since_makes_no_finished_step_drift(tmp_path: Path) -> None:
+    vote = Vote(min_share=0.4)
+    written = Record(step="vote", stage="vote", version=1, fields=vote.model_dump(mode="json"), output="x")
+    document = written.model_dump(mode="json")
+    del document["fields"]["without_gold_only"]
+    (tmp_path / "record.json").write_text(json.dumps(document))
+    read = Record.read(tmp_path, vote)
+    assert read is not None
+    assert read.differences(written) == []
+    assert read.differences(written.model_copy(update={"fields": {**written.fields, "without_gold_only": True}})) == [
+        "fields.without_gold_only: false -> true"
+    ]

@@ -1,4 +1,5 @@
-"""The ledger: every request that was sent and every reply that came, in one SQLite file that is only added to.
+"""The ledger: every request that was sent and every reply that came, in one SQLite file that is only added to, but for
+requests that never left: those may move from one batch job to another.
 
 `requests` holds the intents, written before each attempt leaves. `replies` holds what came of each: the whole body,
 or that nothing came. `samples` is an index: which choice of which reply answers which key. What a reply says is read
