@@ -15,9 +15,9 @@ SLACK_SECONDS = 0.2
 """What was not sent in time may be caught up with within this."""
 BELOW = 0.985
 """Share of a measured rate at which the pace begins anew."""
-CREEP_PER_SECOND = 0.0015
+CREEP_PER_SECOND = 0.001
 """Growth of a measured pace; it grows faster the longer nothing is refused."""
-CREEP_DOUBLES_SECONDS = 20.0
+CREEP_DOUBLES_SECONDS = 30.0
 SEARCH_GROWTH = 1.25
 """Growth of a pace that was halved but never measured, a second, or a request where those are slower."""
 
