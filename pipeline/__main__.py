@@ -34,7 +34,7 @@ Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Most train pr
 Budget = Annotated[float | None, typer.Option("--budget", min=0, help="Most USD that this run may spend.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="STEP.FIELD=VALUE", help="Over what the recipe chose.")]
 Redo = Annotated[list[str] | None, typer.Option("--redo", metavar="STEP", help="Make this step anew.")]
-Until = Annotated[str | None, typer.Option("--until", metavar="STEP", help="Last step to run.")]
+Until = Annotated[str | None, typer.Option("--until", metavar="STEP", help="Last step.")]
 
 
 @app.command()
@@ -67,6 +67,7 @@ def plan(
     budget: Budget = None,
     set_: Set = None,
     redo: Redo = None,
+    until: Until = None,
     pilot: Annotated[
         int,
         typer.Option("--pilot", min=0, metavar="N", help="Ask so many problems of each step first, and pay for it."),
@@ -76,7 +77,7 @@ def plan(
     from pipeline.estimate import print_plan
     from pipeline.runner import Runner
 
-    print_plan(Runner(_choices(config, recipe, run_name, limit, budget, set_), OUTPUTS), redo or [], pilot)
+    print_plan(Runner(_choices(config, recipe, run_name, limit, budget, set_), OUTPUTS), redo or [], pilot, until)
 
 
 @app.command("compare-teachers")
@@ -135,11 +136,16 @@ OfRun = Annotated[str | None, typer.Option("--run", help="Of this run alone.")]
 
 
 @ledger.command()
-def stats(run_name: OfRun = None) -> None:
+def stats(
+    run_name: OfRun = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="Names and prices of its teachers; else those that the runs knew.")
+    ] = None,
+) -> None:
     """Show what each run asked of each teacher, and what that cost."""
     from pipeline.ledger_commands import print_stats
 
-    print_stats(OUTPUTS, run_name)
+    print_stats(OUTPUTS, run_name, config)
 
 
 @ledger.command()

@@ -146,6 +146,8 @@ class Choices(Choice):
     """Most tokens, of prompts and replies, that this run may use; None sets no cap."""
     budget_requests: int | None = Field(default=None, gt=0)
     """Most requests that this run may send, each attempt counted; None sets no cap."""
+    max_failure_share: float = Field(default=0.02, ge=0, le=1)
+    """Largest share of a step's samples that may be given up after retries; they are dropped as teacher_error."""
     set: Mapping[str, Any] = {}
     """`step.field: value`, over what the recipe chose."""
     base: Path = Field(default=Path(), exclude=True)
@@ -179,6 +181,8 @@ def load(file: Path | None, over: Mapping[str, Any], set_over: Sequence[str] = (
         mark = getattr(error, "problem_mark", None)
         where = f"{name}:{mark.line + 1}" if mark else name
         raise UsageError(f"{where}: not YAML: {getattr(error, 'problem', None) or error}") from None
+    if raw is None:
+        raise UsageError(f"{name} is empty", "give it recipe, data, teachers and student, or leave --config out")
     if not isinstance(raw, dict):
         raise UsageError(f"{name}: expected keys and values, found {type(raw).__name__}")
     for dotted, value in over.items():
@@ -238,6 +242,8 @@ def _nearest_key(error: ValidationError) -> str | None:
     fault = error.errors()[0]
     if fault["type"] != "extra_forbidden":
         return None
+    if fault["loc"][0] == "teachers" and fault["loc"][-1] in ("api_key", "key", "token"):
+        return "keys come from the environment: key_env: NAME_OF_VARIABLE"
     inner: dict[tuple[object, int], type[BaseModel]] = {
         ("data", 2): Data,
         ("data", 4): Source,

@@ -128,7 +128,7 @@ def compare(
     names = [_known(name, runner) for name in teachers] or list(runner.choices.teachers)
     pairs = list(dict.fromkeys(product(names, prompts or [asking.stage.marked("prompt")["prompt"]])))
     for _, prompt in pairs:
-        Prompt.load(prompt, runner.choices.base)
+        Prompt.load(prompt, runner.choices.base).check_asks()
     online = {name: choice.model_copy(update={"batch": False}) for name, choice in runner.choices.teachers.items()}
     choices = runner.choices.model_copy(update={"teachers": online})
     with tempfile.TemporaryDirectory() as folder, Display(scratch := Path(folder)) as display:

@@ -1,7 +1,7 @@
 """What a plan says to a person: each step's state and why, and what would be asked; pays for nothing but a pilot."""
 
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline import pilot
-from pipeline.errors import BudgetError
+from pipeline.choices import nearest
+from pipeline.errors import BudgetError, UsageError
 from pipeline.forecast import Forecaster, Held, Outlook, total_usd
 from pipeline.jsonl import StoredRows
 from pipeline.making import make_rows
@@ -21,7 +22,7 @@ from pipeline.recipe import Step
 from pipeline.rows import Row
 from pipeline.runner import Runner
 from pipeline.stage import Work
-from pipeline.status import duration
+from pipeline.status import duration, size
 from pipeline.teacher import Teachers
 from pipeline.teacher.keys import Teacher
 
@@ -39,38 +40,65 @@ BATCH_HOURS = 24
 """Most that a provider takes for one batch."""
 
 
-def print_plan(runner: Runner, redo: Collection[str], pilot_problems: int = 0) -> None:
-    """Print a table on stdout, one row a step.
+@dataclass(frozen=True)
+class Asks:
+    """What a step would ask."""
+
+    words: str = ""
+    most_usd: float | None = 0.0
+    """Most that the samples can cost that are known to be asked; None where nobody knows the price."""
+
+
+def print_plan(runner: Runner, redo: Collection[str], pilot_problems: int = 0, until: str | None = None) -> None:
+    """Print a table on stdout, one row a step, and beneath it whether the budget may end the run.
 
     Args:
         runner: the run.
         redo: steps that the user wants anew.
+        until: the last step of the plan; None plans to the end.
         pilot_problems: so many problems of each step are asked first, to tell what the others take.
 
     Raises:
         BudgetError: a pilot could not be paid for; the plan is printed all the same.
+        UsageError: there is no such last step.
     """
+    planned = _until(runner, runner.plan(redo), until)
     faults: list[BudgetError] = []
+    most_usd = 0.0
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("step", "state", "asks", "because"):
         table.add_column(column, overflow="fold")
     with tempfile.TemporaryDirectory() as scratch:
-        for item, asks in _walk(runner, redo, Path(scratch), pilot_problems, faults):
+        for item, asks in _walk(runner, planned, Path(scratch), pilot_problems, faults):
             why = "\n".join(item.why) if item.state == "drifted" else ", ".join(item.why)
-            table.add_row(item.step.name, WORDS[item.state], asks, why)
-    Console(highlight=False).print(table)
+            table.add_row(item.step.name, WORDS[item.state], asks.words, why)
+            most_usd += asks.most_usd or 0.0
+    console = Console(highlight=False)
+    console.print(table)
+    budget_usd = runner.choices.budget_usd
+    if budget_usd is not None and most_usd > budget_usd:
+        console.print(f"at most {_usd(most_usd)} for these, and budget_usd is {_usd(budget_usd)}: it may end the run")
     if faults:
         raise faults[0]
 
 
+def _until(runner: Runner, planned: list[Planned], until: str | None) -> list[Planned]:
+    names = [item.step.name for item in planned]
+    if until is None:
+        return planned
+    if until not in names:
+        raise UsageError(f"no step {until!r} in recipe {runner.choices.recipe!r}", nearest(until, names))
+    return planned[: names.index(until) + 1]
+
+
 def _walk(
-    runner: Runner, redo: Collection[str], scratch: Path, pilot_problems: int, faults: list[BudgetError]
-) -> Iterator[tuple[Planned, str]]:
+    runner: Runner, planned: Sequence[Planned], scratch: Path, pilot_problems: int, faults: list[BudgetError]
+) -> Iterator[tuple[Planned, Asks]]:
     """Each planned step with what it would ask, where its inputs stand or can be made for nothing."""
     folders: dict[str, Path] = {}
     progress = Silent()
     with Teachers(runner.choices, runner.outputs, run=runner.choices.run, logs=scratch, progress=progress) as teachers:
-        for item in runner.plan(redo):
+        for item in planned:
             step = item.step
             ready = all(name in folders for name in step.inputs)
             folder = runner.folder / step.name if item.state == "kept" else scratch / step.name
@@ -90,9 +118,9 @@ def _walk(
                 make_rows(step, (), work, folder)
                 folders[step.name] = folder
             if item.state == "kept" or not step.stage.marked("teacher"):
-                yield item, ""
+                yield item, Asks()
             elif not all(name in folders for name in step.rows):
-                yield item, "depends on the steps before"
+                yield item, Asks("depends on the steps before")
             else:
                 rows = StoredRows[Any]([folders[name] / "rows.jsonl" for name in step.rows], step.stage.reads or Row)
                 (name,) = step.stage.marked("teacher").values()
@@ -129,32 +157,45 @@ class _Asking:
         with Display(self.work.logs) as display, display.step(f"{self.step.name} (pilot)") as progress:
             pilot.ask(runner.choices, runner.outputs, self.step, pilot.spread(lacking, count), self.work, progress)
 
-    def told(self) -> str:
-        """What it would ask, in words."""
+    def told(self) -> Asks:
+        """What it would ask."""
         held = [one for one in self.held() if one.wanted]
         unfinished = [one for one in held if one.lacking]
         missing, samples = sum(one.lacking for one in held), sum(one.wanted for one in held)
         first = f"{missing} of {samples} samples for {len(held)} problems"
         if not unfinished:
-            return first
-        lines = [f"{first}, {_most(total_usd([one.most_usd for one in unfinished]))} for these"]
+            return Asks(first)
+        most_usd = total_usd([one.most_usd for one in unfinished])
+        lines = [f"at least {first}, {_most(most_usd)} for these"]
         if self.forecaster.teacher.choice.batch:
-            lines.append(f"in batches: {max(one.turns for one in held)} rounds x {BATCH_HOURS} h at most")
+            lines.append(f"in batches: at least 1 round of up to {BATCH_HOURS} h")
         outlook = self.forecaster.outlook(held)
         if outlook is not None:
-            return "\n".join([*lines, *_outlook(outlook)])
+            return Asks("\n".join([*lines, *_outlook(outlook)]), most_usd)
         asked = pilot.spread(unfinished, PILOT)
         most = _most(total_usd([one.most_usd for one in asked]))
-        return "\n".join([*lines, f"unknown: plan --pilot {PILOT} asks {len(asked)} problems to find out ({most})"])
+        lines.append(f"unknown: plan --pilot {PILOT} asks {len(asked)} problems to find out ({most} for the next turn)")
+        return Asks("\n".join(lines), most_usd)
 
 
 def _outlook(outlook: Outlook) -> list[str]:
-    """Cost and tokens as 95 % intervals, time and disk."""
+    """Cost and tokens as 95 % intervals, time and disk; as the least that they are where some problems are in part."""
+    if outlook.in_part:
+        return [_at_least(outlook)]
     tokens = outlook.tokens
     cost = "cost unknown" if outlook.cost_usd is None else _cost(outlook.cost_usd)
     lines = [f"{cost}, {tokens.low:,.0f} to {tokens.high:,.0f} tokens (95 %, from {outlook.seen} problems)"]
     times = () if outlook.seconds is None else tuple(dict.fromkeys(map(duration, outlook.seconds)))
-    return [*lines, ", ".join([*([" to ".join(times)] if times else []), f"{_size(outlook.bytes)} of disk"])]
+    return [*lines, ", ".join([*([" to ".join(times)] if times else []), f"{size(outlook.bytes)} of disk"])]
+
+
+def _at_least(outlook: Outlook) -> str:
+    predicted = outlook.cost_usd
+    cost = "" if predicted is None or predicted.high == 0 else f"{_usd(predicted.low)} and "
+    return (
+        f"at least {cost}{outlook.tokens.low:,.0f} tokens (from {outlook.seen} problems, {outlook.in_part} of "
+        "them asked in part)"
+    )
 
 
 def _cost(cost: Predicted) -> str:
@@ -169,12 +210,3 @@ def _most(most_usd: float | None) -> str:
 
 def _usd(cost_usd: float) -> str:
     return f"${cost_usd:,.2f}" if cost_usd >= 1 else f"${cost_usd:.4f}"
-
-
-def _size(count: float) -> str:
-    """Bytes in the unit that suits them."""
-    for unit in ("kB", "MB"):
-        count /= 1000
-        if count < 1000:
-            return f"{count:,.0f} {unit}"
-    return f"{count / 1000:,.1f} GB"

@@ -15,10 +15,8 @@ from pipeline.teacher.ledger.history import Share, pace_of, share_of
 class Held:
     """One row's conversation, as far as it goes with what the ledger has."""
 
-    turns: int = 0
-    """Times that it asks, the one that it stands at included."""
     wanted: int = 0
-    """Samples that it asks for in these."""
+    """Samples that it asks for, those that it stands at included; what comes of them may make it ask for more."""
     lacking: int = 0
     """Of these, how many the ledger lacks; none where it comes to its end."""
     most_usd: float | None = 0.0
@@ -33,6 +31,8 @@ class Outlook:
 
     seen: int
     """Problems that it is predicted from."""
+    in_part: int
+    """Of these, the ones that have only some of their samples: where there are any, the lower ends alone are told."""
     cost_usd: Predicted | None
     """None where nobody knows the price."""
     tokens: Predicted
@@ -53,33 +53,34 @@ class Forecaster:
 
     def hold(self, talk: Conversation[Any] | None) -> Held:
         """Hold a conversation until it ends or asks for something that is not known."""
-        turns, wanted = 0, 0
+        wanted = 0
         keys: list[str] = []
         if talk is None:
             return Held()
         try:
             requests = next(talk)
             while True:
-                turns, wanted = turns + 1, wanted + len(requests)
+                wanted += len(requests)
                 replies = [self.teachers.known(self.teacher.name, request) for request in requests]
                 there = [reply for reply in replies if reply is not None]
                 keys += [reply.key for reply in there]
                 lacking = [request for request, reply in zip(requests, replies, strict=True) if reply is None]
                 if lacking:
                     talk.close()
-                    return Held(turns, wanted, len(lacking), self._most_usd(lacking), self._share(keys))
+                    return Held(wanted, len(lacking), self._most_usd(lacking), self._share(keys))
                 requests = talk.send(there)
         except StopIteration:
             pass
-        return Held(turns, wanted, share=self._share(keys))
+        return Held(wanted, share=self._share(keys))
 
     def outlook(self, held: Sequence[Held]) -> Outlook | None:
         """What these have yet to ask will take; None where the ledger knows too little to tell.
 
-        A problem takes what a finished one took; while none is finished, what its samples took, scaled up to all.
+        A problem takes what one took that is there. One that is there in part counts with what its samples took,
+        scaled up to all that it asks for by now: without it, those that ended early would stand for all.
         """
         unfinished = [one for one in held if one.lacking]
-        like = [one for one in held if not one.lacking and one.share] or [one for one in held if one.share]
+        like = [one for one in held if one.share]
         known = [one.share.times(one.wanted / (one.wanted - one.lacking)) for one in like if one.share]
         tokens = predict_sum([share.tokens for share in known], len(unfinished))
         if tokens is None:
@@ -90,6 +91,7 @@ class Forecaster:
         paid = sum((one.share for one in unfinished if one.share), Share())
         return Outlook(
             seen=len(known),
+            in_part=sum(one.lacking > 0 for one in like),
             cost_usd=cost_usd.less(paid.cost_usd(rates)) if cost_usd and rates else None,
             tokens=tokens.less(paid.tokens),
             bytes=max(0.0, mean.bytes - paid.bytes),

@@ -5,16 +5,17 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.choices import RUN_NAME, TeacherChoice
+from pipeline.choices import RUN_NAME, TeacherChoice, load
 from pipeline.errors import UsageError
 from pipeline.lock import hold
+from pipeline.status import size
 from pipeline.teacher.accounts import Books, Totals
 from pipeline.teacher.keys import Teacher
 from pipeline.teacher.ledger.exporting import exported
@@ -25,16 +26,24 @@ from pipeline.teacher.ledger.settling import release
 COLUMNS = ("requests", "samples", "tokens", "cost", "maybe billed", "cut", "asked again", "failed", "stored")
 
 
-def print_stats(outputs: Path, run: str | None) -> None:
-    """Print a table on stdout, one row a run and teacher."""
+def print_stats(outputs: Path, run: str | None, config: Path | None = None) -> None:
+    """Print a table on stdout, one row a run and teacher.
+
+    Args:
+        outputs: folder of the ledger and of all runs.
+        run: this run alone; None tells of all.
+        config: choices with the names and prices to tell it in; else those of the runs.
+    """
+    chosen = _chosen(outputs)
+    meant = load(config, {}, []).teachers if config else {}
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("run", overflow="fold")
     table.add_column("teacher", overflow="fold")
     for column in COLUMNS:
         table.add_column(column, justify="right")
-    with _opened(outputs) as ledger:
+    with _opened(outputs) as ledger, _idle(outputs) as is_idle:
         for name in _runs(ledger, run):
-            for teacher, totals in _books(ledger, outputs, name).totals().items():
+            for teacher, totals in _books(ledger, name, chosen, meant).totals(is_idle).items():
                 table.add_row(name, teacher, *_cells(totals))
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -65,7 +74,8 @@ def export(outputs: Path, file: Path, run: str | None) -> None:
     samples = 0
     with _opened(outputs) as ledger, _locked(outputs, "ledger export"):
         _runs(ledger, run)
-        books = cache(lambda name: _books(ledger, outputs, name))
+        chosen = _chosen(outputs)
+        books = cache(lambda name: _books(ledger, name, chosen))
         with part.open("wb") as lines:
             for line in exported(ledger, books, run):
                 samples += "key" in line
@@ -102,7 +112,7 @@ def _cells(totals: Totals) -> list[str]:
         f"{totals.cut:,}, {_usd(totals.cut_usd)}" if totals.cut else "0",
         f"{totals.again:,}, {_usd(totals.again_usd)}" if totals.again else "0",
         f"{totals.failed:,}",
-        f"{totals.bytes / 1e6:,.1f} MB",
+        size(totals.bytes),
     ]
 
 
@@ -126,6 +136,18 @@ def _locked(outputs: Path, what: str) -> contextlib.AbstractContextManager[None]
     return hold(outputs / "ledger.lock", what, lambda holder: print(f"waiting for {holder}", file=sys.stderr))
 
 
+@contextlib.contextmanager
+def _idle(outputs: Path) -> Iterator[bool]:
+    """Whether no step asks; where none does, none begins meanwhile."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(hold(outputs / "ledger.lock", "ledger stats"))
+            is_idle = True
+        except UsageError:
+            is_idle = False
+        yield is_idle
+
+
 def _runs(ledger: Ledger, run: str | None) -> list[str]:
     """The runs that asked, in the order in which they began, or the one that is meant."""
     runs = [name for (name,) in ledger.rows("SELECT run FROM requests GROUP BY run ORDER BY MIN(id)")]
@@ -136,11 +158,26 @@ def _runs(ledger: Ledger, run: str | None) -> list[str]:
     return [run]
 
 
-def _books(ledger: Ledger, outputs: Path, run: str) -> Books:
-    """The run's books, at the prices of the choices that it was begun with, where they are still there."""
-    teachers = {}
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        choices = json.loads((outputs / run / "run.json").read_text(encoding="utf-8"))["choices"]
-        for name, choice in choices["teachers"].items():
-            teachers[name] = Teacher(name, TeacherChoice.model_validate(choice), Path())
+def _chosen(outputs: Path) -> dict[str, dict[str, TeacherChoice]]:
+    """The teachers of each run, as it was begun with them, where its choices are still there."""
+    chosen: dict[str, dict[str, TeacherChoice]] = {}
+    for path in sorted(outputs.glob("*/run.json")):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            teachers = json.loads(path.read_text(encoding="utf-8"))["choices"]["teachers"]
+            chosen[path.parent.name] = {name: TeacherChoice.model_validate(choice) for name, choice in teachers.items()}
+    return chosen
+
+
+def _books(
+    ledger: Ledger,
+    run: str,
+    chosen: Mapping[str, Mapping[str, TeacherChoice]],
+    meant: Mapping[str, TeacherChoice] | None = None,
+) -> Books:
+    """The run's books, at the prices that are meant, else at its own, else at those of any run with this teacher."""
+    teachers: dict[str, Teacher] = {}
+    for source, choices in [("", meant or {}), (run, chosen.get(run, {})), *chosen.items()]:
+        for name, choice in choices.items():
+            told = f"{name} of {source}" if name in teachers else name
+            teachers.setdefault(told, Teacher(told, choice, Path()))
     return Books(ledger, run, teachers)

@@ -27,12 +27,11 @@ def hold(path: Path, what: str, wait: Callable[[str], None] | None = None) -> It
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            holder = file.read().strip() or "another process"
+            holder = file.read().strip()
             if wait is None:
-                raise UsageError(
-                    f"{what} is under way: {holder}", "wait for it, or choose another --run NAME"
-                ) from None
-            wait(holder)
+                fact = f"{holder}, is under way" if holder else f"{what} is under way"
+                raise UsageError(fact, "wait for it, or choose another --run NAME") from None
+            wait(holder or "another process")
             fcntl.flock(file, fcntl.LOCK_EX)
         file.truncate(0)
         file.write(f"{what}, process {os.getpid()}")

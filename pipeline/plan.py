@@ -10,7 +10,7 @@ from pipeline.errors import DriftError
 from pipeline.prompt import Prompt
 from pipeline.recipe import Step
 from pipeline.record import Record
-from pipeline.stage import Request, Work
+from pipeline.stage import Request, Stage, Work
 
 State = Literal["kept", "new", "drifted", "follows", "redo"]
 
@@ -39,6 +39,9 @@ def expected(
         choices: the user's choices.
         outputs: step -> content hash of what it made; None where that is not known yet.
         teacher_record: the part of a teacher that decides what it replies.
+
+    Raises:
+        UsageError: see `prompts_of`.
     """
     stage, base = step.stage, choices.base
     asked = stage.marked("teacher").values()
@@ -47,11 +50,24 @@ def expected(
         stage=stage.name(),
         version=stage.version,
         fields=stage.model_dump(mode="json"),
-        prompts={field: Prompt.load(name, base).hash for field, name in stage.marked("prompt").items()},
+        prompts={field: prompt.hash for field, prompt in prompts_of(stage, base).items()},
         inputs={name: outputs.get(name) for name in step.inputs},
         teachers={name: teacher_record(choices.teachers[name], base) for name in asked},
         outside=stage.outside(base),
     )
+
+
+def prompts_of(stage: Stage, base: Path) -> dict[str, Prompt]:
+    """The prompts that a stage's fields name, by field.
+
+    Raises:
+        UsageError: one that cannot be read, or that asks a teacher the same whatever the problem.
+    """
+    prompts = {field: Prompt.load(name, base) for field, name in stage.marked("prompt").items()}
+    if stage.marked("teacher"):
+        for prompt in prompts.values():
+            prompt.check_asks()
+    return prompts
 
 
 def plan(

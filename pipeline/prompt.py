@@ -12,7 +12,9 @@ from pipeline.rows import Message, Problem
 
 FOLDER = Path(__file__).resolve().parent.parent / "prompts"
 TURN = re.compile(r"^<<(system|user|assistant)>>[ \t]*\n?", re.MULTILINE)
-FIELD = re.compile(r"\{\{(\w+)\}\}")
+FIELD = re.compile(r"\{\{[ \t]*(\w+)[ \t]*\}\}")
+HALF_FIELD = re.compile(r"(?<![\w{])\{[ \t]*(question|choices|reasoning)[ \t]*\}(?!\})")
+"""A field as other template languages write it; {answer} and {text} are left out, since a prompt may ask for those."""
 
 
 @dataclass(frozen=True)
@@ -23,13 +25,15 @@ class Prompt:
     turns: tuple[Message, ...]
     hash: str
     """SHA-256 of the file's text, hex."""
+    path: Path
+    """The file."""
 
     @classmethod
     def load(cls, name: str, base: Path) -> "Prompt":
         """Read `prompts/<name>.txt`, or a file of the user's own at a path relative to `base`.
 
         Raises:
-            UsageError: no such file, or a file without turns.
+            UsageError: no such file, a file without turns, or a field in single braces.
         """
         own = base / name
         shipped = FOLDER / f"{name}.txt"
@@ -37,6 +41,9 @@ class Prompt:
         if not path.is_file():
             raise UsageError(f"no prompt {name!r}", f"give a file's path; {nearest(name, names())}")
         text = path.read_text(encoding="utf-8")
+        if half := HALF_FIELD.search(text):
+            place = f"{path}:{text.count(chr(10), 0, half.start()) + 1}"
+            raise UsageError(f"{place}: {half.group()} is no field", f"write {{{{{half.group(1)}}}}}")
         pieces = TURN.split(text)
         if pieces[0].strip() or len(pieces) < 3:
             raise UsageError(f"{path}:1: a prompt begins with a turn", "write <<system>> or <<user>> on its first line")
@@ -44,12 +51,25 @@ class Prompt:
             Message.model_validate({"role": role, "content": body.strip("\n")})
             for role, body in zip(pieces[1::2], pieces[2::2], strict=True)
         )
-        return cls(name, turns, hashlib.sha256(text.encode()).hexdigest())
+        return cls(name, turns, hashlib.sha256(text.encode()).hexdigest(), path)
 
     @property
     def asked(self) -> "Prompt":
         """The turns up to the model's own: a student's prompt file ends with the turn that it is to write."""
         return replace(self, turns=self.turns[:-1]) if self.turns[-1].role == "assistant" else self
+
+    def check_asks(self) -> None:
+        """Refuse a prompt that would ask the same for every problem.
+
+        Raises:
+            UsageError: no turn names {{question}}, nor {{reasoning}}, which is a reply to it.
+        """
+        named = {name for turn in self.turns for name in FIELD.findall(turn.content)}
+        if not named & {"question", "reasoning"}:
+            raise UsageError(
+                f"{self.path}:1: nowhere names {{{{question}}}}, so every problem would be asked the same",
+                "write {{question}} where the problem is to stand",
+            )
 
     def example(self, fields: Mapping[str, str]) -> tuple[tuple[Message, ...], str]:
         """What a student reads, and what it is to write.

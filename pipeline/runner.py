@@ -14,7 +14,7 @@ from pipeline.errors import BudgetError, UsageError
 from pipeline.jsonl import StoredRows, write_json
 from pipeline.lock import hold
 from pipeline.making import make_rows
-from pipeline.plan import Planned, expected, first_requests, guard, plan
+from pipeline.plan import Planned, expected, first_requests, guard, plan, prompts_of
 from pipeline.progress import Display, Progress, StepProgress
 from pipeline.recipe import Step
 from pipeline.record import RECORD, Record, hash_folder
@@ -49,8 +49,15 @@ class Runner:
         return recipe.steps(self.choices)
 
     def plan(self, redo: Collection[str] = ()) -> list[Planned]:
-        """What `run` would do; asks, pays and writes nothing."""
-        return plan(self.steps(), self.folder, self.record_of, redo)
+        """What `run` would do; asks, pays and writes nothing.
+
+        Raises:
+            UsageError: a prompt that is not there, or that would ask the same for every problem.
+        """
+        steps = self.steps()
+        for step in steps:
+            prompts_of(step.stage, self.choices.base)
+        return plan(steps, self.folder, self.record_of, redo)
 
     def record_of(self, step: Step, made: Mapping[str, str | None]) -> Record:
         """The record that a step would have now, given what its inputs' folders hold."""

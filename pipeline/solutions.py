@@ -8,8 +8,9 @@ from pipeline.rows import Dropped, Problem, Solution
 from pipeline.stage import Conversation, Reply, Request
 
 Truncated = Literal["drop", "escalate", "keep"]
-"""What is done about a reply that ended at its token limit: it becomes a solution that `filter` drops as cut_off; it is
-asked for once more with a higher limit, and dropped where it is cut again; it becomes a solution as any other."""
+"""What is done about a reply that ended at its token limit: it becomes a solution that has no vote and is dropped as
+cut_off; it is asked for once more with a higher limit, and dropped where it is cut again; it becomes a solution as any
+other."""
 
 ESCALATED = 4
 """A higher limit is so many times the first unless the choices say: there is one further attempt, and a reply that
@@ -91,8 +92,16 @@ def read_solution(
     )
 
 
+def cut_off(row: Solution) -> str | None:
+    """Where a reply ended that was cut and is not kept, so that its last number is no answer; None for any other."""
+    if not row.cut or row.kept_cut:
+        return None
+    whole = f"{row.thoughts}\n{row.text}".strip()
+    return f"ended at its token limit, after {len(whole)} characters"
+
+
 def ballot_of(row: Solution | Dropped) -> str | None:
-    """The answer that a sample gives in a vote, in canonical form; None where it gives none."""
-    if isinstance(row, Dropped) or row.found is None:
+    """The answer that a sample gives in a vote, in canonical form; None where it gives none, or was cut off."""
+    if isinstance(row, Dropped) or row.found is None or cut_off(row):
         return None
     return normalise(row.found, row.problem.choices)

@@ -10,16 +10,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import UsageError
+
 FILE = "progress.json"
 SILENT_SECONDS = 60.0
 """A live process that wrote nothing for so long is reported as silent."""
 
 
 def status_text(run_folder: Path) -> str:
-    """In words: whether the run is under way, finished, stopped or dead, and how far it is."""
+    """In words: whether the run is under way, finished, stopped or dead, and how far it is.
+
+    Raises:
+        UsageError: there are runs, but none of this name.
+    """
     try:
         state = json.loads((run_folder / FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
+        _check_name(run_folder)
         return f"{run_folder.name}: nothing was run yet (no {run_folder / FILE})"
     lines = [f"{state['run']}: {_condition(state)}"]
     if state["steps_done"]:
@@ -45,8 +52,17 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02} min"
 
 
+def size(count: float) -> str:
+    """Bytes in the unit that suits them: `3 kB`, `12 MB`, `1.4 GB`."""
+    for unit in ("kB", "MB"):
+        count /= 1000
+        if count < 1000:
+            return f"{count:,.0f} {unit}"
+    return f"{count / 1000:,.1f} GB"
+
+
 def how_far(done: int, count: int | None, per_second: float, figures: Mapping[str, float | str]) -> str:
-    """`312 of 768, 4.9/s, 12,345 tokens, $0.0213, 1 min 33 s left`; counts of nothing are left out."""
+    """`312 of 768, 4.9/s, 12,345 tokens written, $0.0213, 1 min 33 s left`; counts of nothing are left out."""
     parts = [f"{done:,} of {count:,}" if count is not None else f"{done:,} done"]
     if per_second > 0:
         parts.append(_rate(per_second))
@@ -54,6 +70,12 @@ def how_far(done: int, count: int | None, per_second: float, figures: Mapping[st
     if count is not None and per_second > 0 and done < count:
         parts.append(f"{duration((count - done) / per_second)} left")
     return ", ".join(parts)
+
+
+def _check_name(run_folder: Path) -> None:
+    runs = sorted(path.parent.name for path in run_folder.parent.glob(f"*/{FILE}"))
+    if runs and not run_folder.is_dir():
+        raise UsageError(f"no run {run_folder.name!r} in {run_folder.parent}", f"one of: {', '.join(runs)}")
 
 
 def _condition(state: Mapping[str, Any]) -> str:
@@ -97,7 +119,7 @@ def _rate(per_second: float) -> str:
 
 
 def _figure(name: str, value: float | str) -> str:
-    label = name.replace("_", " ")
+    label = {"tokens": "tokens written", "cost_usd": "cost"}.get(name, name.replace("_", " "))
     if name == "cost_usd" and not isinstance(value, str):
         return f"${value:,.{2 if value >= 1 else 4}f}" if value else ""
     if isinstance(value, int):

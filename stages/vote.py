@@ -21,11 +21,12 @@ from pipeline.stage import Rows, Stage, Work
 class Vote(Stage):
     """Self-consistency."""
 
+    version = 2
     reads = Solution
     writes = Solution
 
     min_share: float = Field(default=0.5, ge=0, le=1)
-    """Least share of all samples of a problem, those without an answer included, that the winner must have."""
+    """Least share of all samples of a problem, those cut or without an answer included, that the winner must have."""
     without_gold_only: bool = False
     """Vote where no gold answer could decide, and pass everything else on as it is."""
 

@@ -102,8 +102,7 @@ def test_a_second_runner_on_the_same_run_is_refused(project: Project, teacher: F
     try:
         teacher.wait_for(1)
         done = project.run_all("--until", "assemble", expect=2)
-        assert "is under way" in done.stderr
-        assert f"process {first.pid}" in done.stderr
+        assert f"error: run 'one', process {first.pid}, is under way\n" in done.stderr
     finally:
         teacher.behave(answer_first=None)
     assert first.wait() == 0

@@ -4,6 +4,7 @@ import asyncio
 import multiprocessing
 import os
 import random
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -71,6 +72,18 @@ def test_as_many_requests_are_set_aside_as_fit_into_every_cap(
             "the budget of 10,000 tokens is reached: 9,990 are used, and the next request may use up to 20",
         ),
         (Caps(requests=7), Amount(0, 0, 7), Amount(0, 0, 1), "the budget of 7 requests is reached: 7 are sent"),
+        (
+            Caps(picodollars=DOLLAR // 250),
+            Amount(DOLLAR // 625),
+            Amount(DOLLAR // 100, 9, 1),
+            "the budget of 0.004 USD is reached: 0.0016 are spent, and the next request may cost up to 0.0100",
+        ),
+        (
+            Caps(picodollars=12_500_000),
+            Amount(1_230_000),
+            Amount(DOLLAR // 3, 9, 1),
+            "the budget of 0.0000125 USD is reached: 0.0000012 are spent, and the next request may cost up to 0.3333",
+        ),
     ],
 )
 def test_a_cap_that_is_reached_is_told_in_its_currency(caps: Caps, taken: Amount, most: Amount, told: str) -> None:
@@ -78,6 +91,24 @@ def test_a_cap_that_is_reached_is_told_in_its_currency(caps: Caps, taken: Amount
         Budget(caps, taken).reserve([most])
     assert caught.value.fact == told
     assert "raise budget_" in (caught.value.hint or "")
+    assert "ledger settle" not in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("caps", "told"),
+    [
+        (
+            Caps(picodollars=DOLLAR // 100),
+            "0.01 USD is reached: 0.0016 are spent, 0.0059 may have been billed without an answer, and the next",
+        ),
+        (Caps(tokens=100), "100 tokens is reached: 30 are used, 60 may have been used without an answer, and the next"),
+    ],
+)
+def test_what_may_have_been_billed_is_told_apart_with_the_command_that_settles_it(caps: Caps, told: str) -> None:
+    taken, maybe = Amount(DOLLAR * 75 // 10_000, 90, 2), Amount(DOLLAR * 59 // 10_000, 60, 1)
+    with pytest.raises(BudgetError, match=re.escape(told)) as caught:
+        Budget(caps, taken, lambda: maybe).reserve([Amount(DOLLAR, 20, 1)])
+    assert "python -m pipeline ledger settle" in (caught.value.hint or "")
 
 
 def test_who_does_not_fit_waits_for_those_in_flight_and_takes_what_they_leave() -> None:
@@ -245,6 +276,7 @@ def test_maybe_billed_cut_and_asked_again_are_told_apart(tmp_path: Path) -> None
         write(ledger, "unknown", Usage())
         write(ledger, "failed", Usage())
         (totals,) = books(ledger).totals().values()
+        found = books(ledger).maybe_billed()
     dollar = 1 / PICODOLLARS
     first, again = (PROMPT * 10 + WRITTEN * 100) * dollar, (PROMPT * 10 + 3 * WRITTEN * 100) * dollar
     worst = (BYTES * 10 + 2 * LIMIT * 100) * dollar
@@ -254,7 +286,19 @@ def test_maybe_billed_cut_and_asked_again_are_told_apart(tmp_path: Path) -> None
     assert totals.cost_usd == pytest.approx(first + again)
     assert (totals.lost, totals.maybe_billed, totals.maybe_usd) == (1, 1, pytest.approx(2 * worst))
     assert totals.maybe_tokens == 2 * WORST
+    assert found == Amount(2 * (BYTES * 10 + 2 * LIMIT * 100), 2 * WORST, 2)
     assert totals.untold_usd == pytest.approx(2 * worst)
+
+
+def test_what_was_in_flight_may_have_been_billed_once_nobody_asks(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        write(ledger, None, Usage())
+        write(ledger, None, Usage(), batch=1)  # its provider will tell
+        (asking,) = books(ledger).totals().values()
+        (idle,) = books(ledger).totals(is_idle=True).values()
+    assert (asking.maybe_billed, asking.waiting, asking.maybe_tokens) == (0, 2, 0)
+    assert (idle.maybe_billed, idle.waiting, idle.maybe_tokens) == (1, 1, WORST)
+    assert idle.untold_usd == asking.untold_usd
 
 
 def test_a_budget_in_usd_refuses_a_run_that_asked_somebody_of_unknown_price(tmp_path: Path) -> None:

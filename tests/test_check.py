@@ -35,6 +35,17 @@ def test_a_wrong_answer_is_shown_beside_the_gold_one(tmp_path: Path) -> None:
     assert row.detail == f"found '{'9' * 60}', gold '5'"
 
 
+@pytest.mark.parametrize("gold", ["5", "8", None])
+def test_the_last_number_of_a_text_that_was_cut_is_never_judged(tmp_path: Path, gold: str | None) -> None:
+    text, of = "Lena has 5 pencils, and then", problem(answer=gold)
+    (row,) = run(Check(), [solution(text=text, problem=of, found="5", cut=True)], work(tmp_path))
+    assert isinstance(row, Dropped)
+    assert (row.reason, row.detail) == ("cut_off", f"ended at its token limit, after {len(text)} characters")
+    (kept,) = run(Check(), [solution(text=text, problem=of, found="5", cut=True, kept_cut=True)], work(tmp_path))
+    judged = kept.reason if isinstance(kept, Dropped) else kept.verdict if isinstance(kept, Solution) else None
+    assert judged == {"5": "right", "8": "wrong_answer", None: "unverifiable"}[gold]
+
+
 def test_rows_keep_their_order_and_ids(tmp_path: Path) -> None:
     rows = [solution(f"p/{i}", found=found) for i, found in enumerate(["5", "6", None, "5.0"])]
     what = outcome(Check(), rows, work(tmp_path))

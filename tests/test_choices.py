@@ -56,6 +56,9 @@ def test_without_a_file_the_embedded_teacher_is_chosen() -> None:
         ("run: my-run", "run: ../up", "run: String should match pattern", None),
         ("  main:", "  other:", "one of them must be named main", None),
         ("base_url: https://api.deepseek.com/v1, ", "", "a teacher needs base_url and model, or local", None),
+        ("key_env: D", "api_key: sk-D", "unknown key teachers.main.api_key", "key_env: NAME_OF_VARIABLE"),
+        ("key_env: D", "key: sk-D", "unknown key teachers.main.key", "key_env: NAME_OF_VARIABLE"),
+        ("key_env: D", "token: sk-D", "unknown key teachers.main.token", "keys come from the environment"),
         ("recipe:", "- recipe:", "my.yaml:", None),
     ],
 )
@@ -67,7 +70,16 @@ def test_a_mistake_is_named_with_the_nearest_known_key(
         load(written(tmp_path, TEN_LINES.replace(old, new, 1)), {})
     assert fact in caught.value.fact
     assert hint is None or hint in (caught.value.hint or "")
+    assert "sk-" not in str(caught.value)
     assert caught.value.exit_status == 2
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n"])
+def test_an_empty_file_is_told(tmp_path: Path, text: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(UsageError) as told:
+        load(path, {})
+    assert told.value.fact == f"{path} is empty"
 
 
 def test_a_missing_file_is_named() -> None:

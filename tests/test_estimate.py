@@ -9,8 +9,13 @@ from statistics import fmean
 
 import pytest
 
+from pipeline.choices import Choices, Price, TeacherChoice
+from pipeline.forecast import Forecaster, Held
 from pipeline.pilot import spread
 from pipeline.prediction import Predicted, predict_sum, student_t
+from pipeline.progress import Silent
+from pipeline.teacher import Teachers
+from pipeline.teacher.keys import Teacher
 from pipeline.teacher.ledger.history import INDEX_BYTES, Pace, Share, pace_of, share_of
 from pipeline.teacher.ledger.ledger import Ledger
 from pipeline.teacher.prices import Rates
@@ -99,7 +104,7 @@ def test_a_plan_tells_how_to_find_out_and_after_a_pilot_the_cost_lies_in_its_int
     project.choices["teachers"]["main"]["price"] = {"input": 1, "output": 10}
     project.set(solve__max_tokens=100, evaluate__teacher_max_tokens=100)
     before = project.run("plan", "--config", "my.yaml").stdout
-    assert "unknown: plan --pilot 20 asks 20 problems to find out (at most $0.08" in before
+    assert "unknown: plan --pilot 20 asks 20 problems to find out (at most $0.08" in " ".join(before.split())
     assert teacher.count() == 0
 
     after = project.run("plan", "--config", "my.yaml", "--pilot", "20").stdout
@@ -108,7 +113,7 @@ def test_a_plan_tells_how_to_find_out_and_after_a_pilot_the_cost_lies_in_its_int
         QUESTIONS.index(seen.body["messages"][-1]["content"].partition("\n")[0]) for seen in teacher.requests()[:20]
     ]
     assert sorted(asked) == spread(range(90), 20)
-    assert "280 of 360 samples for 90 problems" in after
+    assert "at least 280 of 360 samples for 90 problems, at most $" in after
     assert "0 of 2 samples for 2 problems" in after
     low, high, fewest, most = numbers(
         r"\$([\d.]+) to \$([\d.]+), ([\d,]+) to ([\d,]+) tokens \(95 %, from 20 prob", after
@@ -127,12 +132,14 @@ def test_a_plan_tells_how_to_find_out_and_after_a_pilot_the_cost_lies_in_its_int
     project.set(solve__samples=6)
     more = project.run("plan", "--config", "my.yaml").stdout
     assert "180 of 540 samples for 90 problems" in more
-    low, high, *_ = numbers(
-        r"\$([\d.]+) to \$([\d.]+), ([\d,]+) to ([\d,]+) tokens \(95 %, from 90", " ".join(more.split())
+    least_usd, least = numbers(
+        r"at least \$([\d.]+) and ([\d,]+) tokens \(from 90 problems, 90 of them asked in part\)",
+        " ".join(more.split()),
     )
     project.run("run", "solve", "--config", "my.yaml")
     prompt, written = told(tmp_path / "outputs" / "ledger.sqlite", last=90)
-    assert low <= (prompt + 10 * written) / 1e6 <= high
+    assert 0 < least_usd <= (prompt + 10 * written) / 1e6
+    assert 0 < least <= prompt + written
 
 
 def test_a_pilot_counts_in_the_budget_of_its_run(tmp_path: Path, teacher: FakeTeacher) -> None:
@@ -141,6 +148,44 @@ def test_a_pilot_counts_in_the_budget_of_its_run(tmp_path: Path, teacher: FakeTe
     stopped = project.run("plan", "--config", "my.yaml", "--pilot", "8", expect=1)
     assert "the budget of 5 requests is reached" in stopped.stderr
     assert teacher.count() == 5
+
+
+def test_a_plan_ends_at_the_last_step_that_is_meant_and_its_pilot_asks_until_there(
+    tmp_path: Path, teacher: FakeTeacher
+) -> None:
+    teacher.reset()
+    project = Project(tmp_path, teacher.base_url, problems=12)
+    planned = project.run("plan", "--config", "my.yaml", "--until", "solve", "--pilot", "3").stdout
+    assert [line.split()[0] for line in planned.splitlines() if not line.startswith(" ")][-1] == "solve"
+    assert teacher.count() == 3
+    missing = project.run("plan", "--config", "my.yaml", "--until", "sovle", expect=2).stderr
+    assert "no step 'sovle' in recipe 'r1-distill'" in missing
+
+
+@pytest.mark.parametrize(("budget_usd", "is_said"), [(0.01, True), (100.0, False)])
+def test_a_budget_that_may_end_the_run_is_said_beneath_the_plan(
+    tmp_path: Path, teacher: FakeTeacher, budget_usd: float, is_said: bool
+) -> None:
+    project = Project(tmp_path, teacher.base_url, problems=12, budget_usd=budget_usd)
+    project.choices["teachers"]["main"]["price"] = {"input": 1, "output": 10}
+    project.set(solve__max_tokens=100, evaluate__teacher_max_tokens=100)
+    planned = project.run("plan", "--config", "my.yaml").stdout
+    assert ("and budget_usd is $0.0100: it may end the run" in planned.splitlines()[-1]) == is_said
+
+
+def test_those_asked_in_part_count_in_the_forecast_so_that_easy_ones_do_not_stand_for_all(
+    tmp_path: Path,
+) -> None:
+    choice = TeacherChoice(base_url="http://here/v1", model="m", price=Price(input=1, output=1))
+    easy, hard, untouched = Share(1, 10, 0, 10, 100), Share(1, 10, 0, 1000, 100), Held(4, 4)
+    with Teachers(choices_of(choice), tmp_path, "one", tmp_path / "logs", Silent()) as teachers:
+        forecaster = Forecaster(teachers, Teacher("main", choice, tmp_path))
+        whole = forecaster.outlook([Held(4, share=easy)] * 9 + [untouched])
+        partly = forecaster.outlook([Held(4, share=easy)] * 9 + [Held(8, 4, share=hard)] * 9)
+    assert whole is not None
+    assert partly is not None
+    assert (whole.seen, whole.in_part, whole.tokens.mean) == (9, 0, 20)
+    assert (partly.seen, partly.in_part, partly.tokens.mean) == (18, 9, 9 * (20 + 2 * 1010) / 2 - 9 * 1010)
 
 
 def test_what_batches_cost_is_told_at_half_the_price_with_their_rounds(tmp_path: Path, teacher: FakeTeacher) -> None:
@@ -154,9 +199,21 @@ def test_what_batches_cost_is_told_at_half_the_price_with_their_rounds(tmp_path:
     main["batch"] = True
     project.save()
     batched = project.run("plan", "--config", "my.yaml").stdout
-    assert "in batches: 1 rounds x 24 h at most" in batched
+    assert "in batches: at least 1 round of up to 24 h" in batched
     pattern = r"\$([\d.]+) to \$([\d.]+)"
     assert numbers(pattern, batched) == pytest.approx([value / 2 for value in numbers(pattern, online)], abs=1e-4)
+
+
+def choices_of(choice: TeacherChoice) -> Choices:
+    """A user's choices with this teacher."""
+    return Choices.model_validate(
+        {
+            "recipe": "r1-distill",
+            "data": {"train": "none", "eval": "none"},
+            "student": {"model": "none"},
+            "teachers": {"main": choice.model_dump()},
+        }
+    )
 
 
 def numbers(pattern: str, text: str) -> list[float]:

@@ -61,12 +61,47 @@ def test_the_figures_of_each_run_and_teacher_stand_in_a_table(
     print_stats(tmp_path, None)
     head, one, two = capsys.readouterr().out.splitlines()
     assert head.split()[:5] == ["run", "teacher", "requests", "samples", "tokens"]
-    assert " ".join(one.split()) == f"one m at {URL} 7 6 54 $? 1, at most $? 0 0 1 0.0 MB"
-    assert " ".join(two.split()) == "two solver 1 2 27 $2.01 0 0 0 0 0.0 MB"
+    assert " ".join(one.split()) == "one solver 7 6 54 $4.01 1, at most $10.09 0 0 1 1 kB"
+    assert " ".join(two.split()) == "two solver 1 2 27 $2.01 0 0 0 0 0 kB"
     print_stats(tmp_path, "two")
     assert len(capsys.readouterr().out.splitlines()) == 2
     with pytest.raises(UsageError, match="no run 'three'"):
         print_stats(tmp_path, "three")
+
+
+def test_a_run_without_choices_is_told_in_those_of_the_config_or_of_any_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, "reply", texts=("one", "two"), run="pilot")
+    print_stats(tmp_path, None)
+    assert f"m at {URL}" in capsys.readouterr().out
+    known = {"base_url": URL, "model": "m", "price": {"input": 1000, "output": 100_000}}
+    for run, teachers in (("later", {"main": {**known, "model": "other"}}), ("two", {"main": known})):
+        (tmp_path / run).mkdir()
+        (tmp_path / run / "run.json").write_text(json.dumps({"choices": {"teachers": teachers}}))
+    print_stats(tmp_path, None)
+    assert "pilot main of two 1 2 27 $2.01 " in " ".join(capsys.readouterr().out.split())
+    project = Project(tmp_path / "project", URL)
+    project.choices["teachers"] = {"main": {"base_url": URL, "model": "m", "price": {"input": 0, "output": 1_000_000}}}
+    project.save()
+    print_stats(tmp_path, None, project.folder / "my.yaml")
+    assert "pilot main 1 2 27 $20.00 " in " ".join(capsys.readouterr().out.split())
+
+
+def test_what_was_in_flight_at_a_kill_is_told_as_maybe_billed_once_nobody_asks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, None)
+    with hold(tmp_path / "ledger.lock", "run 'one', step 'solve'"):
+        print_stats(tmp_path, None)
+    assert "1, at most" not in capsys.readouterr().out
+    for _ in range(2):
+        print_stats(tmp_path, None)
+        assert "1, at most $?" in capsys.readouterr().out
+    settle(tmp_path, None)
+    assert capsys.readouterr().out == f"released 1 requests of run one, step solve, to m: at most {WORST} tokens\n"
+    print_stats(tmp_path, None)
+    assert "1, at most" not in capsys.readouterr().out
 
 
 def test_what_was_in_flight_at_a_death_is_released_once_and_said(

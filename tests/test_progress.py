@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pipeline.errors import StageError
+from pipeline.errors import StageError, UsageError
 from pipeline.progress import PLAIN_SECONDS, RATE_SECONDS, Display, StepProgress
-from pipeline.status import FILE, duration, how_far, status_text
+from pipeline.status import FILE, duration, how_far, size, status_text
 
 
 def display(folder: Path, terminal: bool = False) -> tuple[Display, io.StringIO]:
@@ -67,8 +67,8 @@ def test_without_a_terminal_a_step_says_when_it_begins_how_far_it_is_every_ten_s
     assert lines[:4] == [
         "load  kept",
         "solve  begins",
-        "solve  24 of 96, 2.4/s, 12,345 tokens, 30 s left",
-        "solve  24 of 96, 1.2/s, 12,345 tokens, 1 min 00 s left",
+        "solve  24 of 96, 2.4/s, 12,345 tokens written, 30 s left",
+        "solve  24 of 96, 1.2/s, 12,345 tokens written, 1 min 00 s left",
     ]
     assert lines[4].startswith("solve  96 problems -> 768 solutions, 3 dropped, ")
     assert len(lines) == 5
@@ -120,6 +120,7 @@ def test_the_rate_is_that_of_the_last_stretch_so_replayed_replies_do_not_flatter
         (0, 768, 0.0, {"errors": 0, "cost_usd": 0.0}, "0 of 768"),
         (312, 768, 4.9, {"cost_usd": 0.0213}, "312 of 768, 4.9/s, $0.0213, 1 min 33 s left"),
         (5, 10, 0.1, {"loss": 0.53124, "errors": 1}, "5 of 10, 6/min, loss 0.5312, 1 error, 50 s left"),
+        (3, 4, 0.0, {"cost_usd": "unknown", "in_flight": 1}, "3 of 4, cost unknown, 1 in flight"),
         (768, 768, 1234.5, {"model": "student"}, "768 of 768, 1,234/s, model student"),
         (1, 4, 0.001, {"cost_usd": 12.5}, "1 of 4, 3.6/h, $12.50, 50 min 00 s left"),
     ],
@@ -145,6 +146,13 @@ def test_a_duration_in_words(seconds: float, words: str) -> None:
     assert duration(seconds) == words
 
 
+@pytest.mark.parametrize(
+    ("count", "words"), [(300, "0 kB"), (3_210, "3 kB"), (12e6, "12 MB"), (1.44e9, "1.4 GB"), (2.5e12, "2,500.0 GB")]
+)
+def test_a_size_in_words(count: float, words: str) -> None:
+    assert size(count) == words
+
+
 def test_status_of_a_run_under_way(tmp_path: Path) -> None:
     state(tmp_path)
     steps = [{"name": name, "stage": name} for name in ("load", "solve", "check", "train")]
@@ -153,7 +161,7 @@ def test_status_of_a_run_under_way(tmp_path: Path) -> None:
     assert first.startswith(f"{tmp_path.name}: under way for 3 min 2")
     assert rest == [
         "  done     load",
-        "  at       solve: 312 of 768, 4/s, 12,345 tokens, $0.0200, 1 min 54 s left",
+        "  at       solve: 312 of 768, 4/s, 12,345 tokens written, $0.0200, 1 min 54 s left",
         "  to come  check, train",
     ]
 
@@ -196,6 +204,14 @@ def test_status_of_a_run_that_an_error_ended_names_the_error_and_the_step(tmp_pa
 
 def test_status_of_a_run_that_never_began(tmp_path: Path) -> None:
     assert "nothing was run yet" in status_text(tmp_path / "first")
+    for name in ("first", "two", "one"):
+        (tmp_path / name).mkdir()
+    state(tmp_path / "two")
+    state(tmp_path / "one")
+    assert "nothing was run yet" in status_text(tmp_path / "first")
+    with pytest.raises(UsageError) as told:
+        status_text(tmp_path / "tow")
+    assert (told.value.fact, told.value.hint) == (f"no run 'tow' in {tmp_path}", "one of: one, two")
 
 
 def test_the_file_is_fresh_while_a_step_runs(tmp_path: Path) -> None:

@@ -89,6 +89,7 @@ def read(replies: Sequence[Reply]) -> list[tuple[str, str, bool]]:
         ({"completion": "<think>1 + 3.</think>\nIt is 4."}, [("It is 4.", "1 + 3.", False)]),
         ({"completions": ["4.", "Four."]}, [("4.", "", False), ("Four.", "", False)]),
         ({"completions": ["4.", "Four."], "reasoning": ["a", None]}, [("4.", "a", False), ("Four.", "", False)]),
+        ({"completions": ["4."], "completion": None}, [("4.", "", False)]),
         ({"completions": ["4.", "Four."], "reasoning": None}, [("4.", "", False), ("Four.", "", False)]),
         (
             {"completions": [{"text": "4.", "reasoning": "a"}, {"text": "It", "finish_reason": "length"}, "Four."]},
@@ -240,6 +241,7 @@ GOOD = b'{"id": "sums-1", "completion": "a"}'
         (b'{"id": "x", "response": "a"}', "neither completion nor completions; it has id, response"),
         (b'{"id": "x", "completion": null}', "a completion is a text and completions are a list, found None"),
         (b'{"id": "x", "completions": []}', "a completion is a text and completions are a list, found []"),
+        (b'{"id": "x", "completion": "a", "completions": ["b"]}', "both completion and completions"),
         (b'{"id": "x", "completions": ["a", 3]}', "a completion is a text, found 3"),
         (b'{"id": "x", "completions": [{"content": "a"}]}', "a completion is a text, found {'content': 'a'}"),
         (b'{"id": "x", "completion": "a", "reasoning": 3}', "reasoning and finish_reason are texts, found 3"),
@@ -259,9 +261,9 @@ def test_a_bad_line_is_told_with_its_place_before_anything_is_stored(asking: Ask
 @pytest.mark.parametrize(
     ("line", "command"),
     [
-        ({"prompt": "Why?", "completion": "a"}, "jq -c '.question = .prompt' FILE > replies.jsonl"),
-        ({"id": "x", "response": "a"}, "jq -c '.completion = .response' FILE > replies.jsonl"),
-        ({"id": "x", "said": "a"}, "jq -c '.completion = .THEIRS' FILE > replies.jsonl"),
+        ({"prompt": "Why?", "completion": "a"}, "jq -c '.question = .prompt' FILE > with-question.jsonl"),
+        ({"id": "x", "response": "a"}, "jq -c '.completion = .response' FILE > with-completion.jsonl"),
+        ({"id": "x", "said": "a"}, "jq -c '.completion = .THEIRS' FILE > with-completion.jsonl"),
     ],
 )
 def test_a_field_of_another_name_is_told_with_the_command_that_renames_it(

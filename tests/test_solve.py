@@ -234,6 +234,16 @@ def test_a_cut_sample_votes_only_once_it_is_whole(tmp_path: Path) -> None:
     assert [row.found for row in made if isinstance(row, Solution)] == ["5"] * 4
 
 
+@pytest.mark.parametrize(("truncated", "expected"), [("drop", [4, 2, 2, 1]), ("keep", [4])])
+def test_samples_that_stay_cut_make_no_vote_certain_unless_they_are_kept(
+    tmp_path: Path, truncated: str, expected: list[int]
+) -> None:
+    door = Door(cut_below(400, *range(9)))
+    fields = {"samples_min": 4, "max_tokens": 100, "truncated": truncated}
+    run(Solve.model_validate({**ADAPTIVE.model_dump(), **fields}), [problem()], through(door, tmp_path))
+    assert [len(turn) for turn in door.turns] == expected
+
+
 def test_both_calls_of_a_sample_are_escalated(tmp_path: Path) -> None:
     def reply(request: Request) -> Reply:
         cut = (request.max_tokens or 0) < 400

@@ -1,5 +1,7 @@
 """A provider in trouble: what comes is kept, what fails is asked again, and one sick teacher holds up no other."""
 
+import socket
+import threading
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +13,7 @@ from pipeline.errors import StageError, TeacherError
 from pipeline.rows import Message
 from pipeline.stage import Conversation, Reply, Request
 from pipeline.teacher import Teachers
+from pipeline.teacher.dialect import retry_after
 from pipeline.teacher.limits.gate import Clock
 from tests.fake_teacher import Behaviour, FakeTeacher
 from tests.test_teacher import Asking, Heard, texts
@@ -162,3 +165,83 @@ def test_a_slow_teacher_keeps_no_fast_one_waiting(tmp_path: Path, teacher: FakeT
     last_fast = len(order) - order[::-1].index("fast")
     assert "slow" in order[last_fast:]
     assert order[:last_fast].count("fast") == 20
+
+
+def test_one_teacher_asked_by_two_streams_lets_both_out_and_pays_for_the_same_once(
+    asking: Asking, teacher: FakeTeacher
+) -> None:
+    teacher.behave(time_speed=SPEED, latency_seconds=0.5)
+    asking.choice["concurrency"] = 4
+    with asking.teachers() as teachers:
+        asks = [teachers.asked_of("main", QUESTIONS[:40], asking.conversation) for _ in range(2)]
+        asks.append(teachers.asked_of("main", QUESTIONS[20:60], asking.conversation))
+        teachers.fill(asks)
+    assert teacher.samples() == teacher.count() == 60
+
+
+def test_the_same_prompt_in_two_conversations_is_asked_once(asking: Asking, teacher: FakeTeacher) -> None:
+    def conversation(row: str) -> Conversation[list[Reply]]:
+        asked = [
+            asking.asked.model_copy(update={"messages": (Message(role="user", content=question),)})
+            for question in QUESTIONS[:2]
+        ]
+        return list((yield asked))
+
+    with asking.teachers() as teachers:
+        assert len(list(teachers.ask("main", ["a", "b", "c"], conversation))) == 3  # type: ignore[type-var]
+    assert teacher.count() == 2
+
+
+def test_one_request_that_is_always_refused_for_a_limit_holds_up_no_other(asking: Asking, teacher: FakeTeacher) -> None:
+    asking.questions = QUESTIONS[:80]
+    asking.options["max_failure_share"] = 0.05
+    teacher.behave(time_speed=SPEED, fail_rows=r"What is 13 \+", fail_rows_status=429, latency_seconds=0.2)
+    found = asking()
+    assert [question for question, (reply,) in found.items() if reply.problem] == ["What is 13 + 3 - 2?"]
+    assert teacher.samples() == 79
+
+
+def test_a_run_that_has_only_failing_rows_left_says_what_fails(asking: Asking, teacher: FakeTeacher) -> None:
+    asking.questions = QUESTIONS[:20]
+    teacher.behave(time_speed=SPEED, fail_rows=r"What is (3|5) \+")
+    for _ in range(2):
+        with pytest.raises(StageError, match="given up after retries, more than 2%; the last one with: 500"):
+            asking()
+    assert teacher.samples() == 18
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("3", 3), ("inf", 0), ("1795330469", 469), ("soon", 0), (None, 0), ("-3", 0)]
+)
+def test_a_wait_is_read_as_what_it_can_be(value: str | None, seconds: float) -> None:
+    assert retry_after(value, now=1795330000) == seconds
+
+
+RUBBISH = (
+    b"this is no HTTP\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 7\r\n\r\nhello",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n",
+    b"",
+)
+
+
+@pytest.mark.parametrize("answer", RUBBISH)
+def test_an_answer_that_is_not_http_is_a_failed_attempt_and_no_late_one(asking: Asking, answer: bytes) -> None:
+    def serve(listening: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listening.accept()
+            except OSError:
+                return
+            connection.recv(65536)
+            connection.sendall(answer)
+            connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=serve, args=(listening,), daemon=True).start()
+        asking.choice |= {"base_url": f"http://127.0.0.1:{listening.getsockname()[1]}/v1", "attempts": 2}
+        asking.questions = QUESTIONS[:1]
+        with pytest.raises(TeacherError, match="no answer from") as caught:
+            asking()
+        listening.shutdown(socket.SHUT_RDWR)
+    assert "within 600 s" not in caught.value.fact

@@ -26,6 +26,17 @@ def test_the_winner_needs_its_share_of_all_samples(
     assert [what for _, what in outcome(Vote(min_share=min_share), rows, work(tmp_path))] == expected
 
 
+def test_a_text_that_was_cut_has_no_vote_unless_it_is_kept(tmp_path: Path) -> None:
+    rows = [solution("p/0", found="5"), *(solution(f"p/{i}", found="7", cut=True) for i in (1, 2))]
+    assert [what for _, what in outcome(Vote(min_share=0.3), rows, work(tmp_path))] == [
+        "kept",
+        "no_answer",
+        "no_answer",
+    ]
+    kept = [row.model_copy(update={"kept_cut": row.cut}) for row in rows]
+    assert [what for _, what in outcome(Vote(min_share=0.3), kept, work(tmp_path))] == ["outvoted", "kept", "kept"]
+
+
 def test_problems_vote_each_for_themselves(tmp_path: Path) -> None:
     rows = [solution("a/0", found="1"), solution("b/0", found="2"), solution("b/1", found="2")]
     made = list(Vote().run(rows, work(tmp_path)))

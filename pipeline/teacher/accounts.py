@@ -17,6 +17,8 @@ UNTOLD = f"(r.kind IS NULL OR r.kind = 'reply' OR {MAYBE})"
 """It may have cost something: what nobody told of it counts at the most that it can be."""
 RECORDED = "recorded:"
 """Begins the identity of replies that were bought elsewhere: nothing was sent for them."""
+ORPHANED = "(r.kind IS NULL AND q.batch IS NULL AND ?2)"
+"""No process is left that could hear of it, where `?2` says that nobody asks."""
 BYTES = f"IIF({UNTOLD} AND r.prompt_tokens IS NULL, q.body_bytes, 0)"
 LIMITS = f"IIF({UNTOLD} AND r.completion_tokens IS NULL, q.n * IFNULL(q.max_tokens, 0), 0)"
 
@@ -30,8 +32,8 @@ WITH given AS (
 SELECT q.identity, q.model, q.batch IS NOT NULL, COUNT(*),
     SUM(IFNULL(given.samples, 0)), SUM(IFNULL(given.cut, 0)), SUM(IFNULL(given.again, 0)),
     TOTAL(r.kind = 'failed'), TOTAL(r.kind = 'refused'), TOTAL(r.kind = 'lost' AND {MAYBE}),
-    TOTAL(r.kind = 'unknown' AND {MAYBE}), TOTAL(r.kind IN ('lost', 'unknown') AND NOT {MAYBE}),
-    TOTAL(r.kind IS NULL), TOTAL(r.kind = 'reply' AND r.completion_tokens IS NULL),
+    TOTAL((r.kind = 'unknown' AND {MAYBE}) OR {ORPHANED}), TOTAL(r.kind IN ('lost', 'unknown') AND NOT {MAYBE}),
+    TOTAL(r.kind IS NULL AND NOT {ORPHANED}), TOTAL(r.kind = 'reply' AND r.completion_tokens IS NULL),
     SUM(LENGTH(q.body) + IFNULL(LENGTH(r.body), 0)),
     SUM(IFNULL(r.prompt_tokens, 0)), SUM(MIN(IFNULL(r.cached_tokens, 0), IFNULL(r.prompt_tokens, 0))),
     SUM(IFNULL(r.completion_tokens, 0)),
@@ -41,7 +43,8 @@ SELECT q.identity, q.model, q.batch IS NOT NULL, COUNT(*),
     TOTAL(1.0 * r.prompt_tokens * given.again / given.samples),
     TOTAL(1.0 * r.cached_tokens * given.again / given.samples),
     TOTAL(1.0 * r.completion_tokens * given.again / given.samples),
-    SUM({BYTES}), 0, SUM({LIMITS}), SUM(IIF({MAYBE}, {BYTES}, 0)), 0, SUM(IIF({MAYBE}, {LIMITS}, 0))
+    SUM({BYTES}), 0, SUM({LIMITS}),
+    SUM(IIF({MAYBE} OR {ORPHANED}, {BYTES}, 0)), 0, SUM(IIF({MAYBE} OR {ORPHANED}, {LIMITS}, 0))
 FROM requests q LEFT JOIN replies r ON r.request = q.id LEFT JOIN given ON given.reply = r.id
 WHERE q.run = ?1 GROUP BY q.identity, q.model, q.batch IS NOT NULL ORDER BY MIN(q.id)
 """
@@ -142,6 +145,12 @@ class Sums(NamedTuple):
         cost = rates.cost(prompt, self.told_cached, written) if rates else 0
         return Amount(cost, prompt + written, self.requests)
 
+    def maybe(self, rates: Rates | None) -> Amount:
+        """Of these, what may have been billed without an answer."""
+        prompt, written = self.maybe_prompt, self.maybe_written
+        cost = rates.cost(prompt, 0, written) if rates else 0
+        return Amount(cost, prompt + written, int(self.lost + self.maybe_billed))
+
     def cost(self, what: Portion, rates: Rates) -> float:
         """What these tokens cost, in picodollars."""
         prompt, cached, written = (float(getattr(self, f"{what}_{kind}")) for kind in ("prompt", "cached", "written"))
@@ -172,9 +181,13 @@ class Books:
         rates = self._rates[known]
         return rates.batch() if rates and in_batch else rates
 
-    def totals(self) -> dict[str, Totals]:
-        """What the run asked, by the teacher's name, in the order in which they were first asked."""
-        return {self._name(*teacher): self._total(*teacher, parts) for teacher, parts in self._sums().items()}
+    def totals(self, is_idle: bool = False) -> dict[str, Totals]:
+        """What the run asked, by the teacher's name, in the order in which they were first asked.
+
+        Args:
+            is_idle: no process asks, so that what was sent online and has no answer may have been billed.
+        """
+        return {self._name(*teacher): self._total(*teacher, parts) for teacher, parts in self._sums(is_idle).items()}
 
     def taken(self, caps: Caps) -> Amount:
         """Most that the run can have used so far.
@@ -196,6 +209,14 @@ class Books:
                 total += taken
         return total
 
+    def maybe_billed(self) -> Amount:
+        """Of what `taken` gives, what may have been billed without an answer; an unknown price counts as none."""
+        total = Amount()
+        for (identity, model), parts in self._sums().items():
+            for part in parts:
+                total += part.maybe(self.rates(identity, model, bool(part.in_batch)))
+        return total
+
     def cost_of(self, keys: Iterable[str]) -> tuple[int, float | None]:
         """Tokens generated for these samples, cut ones of the same key included, and what they cost in USD.
 
@@ -211,9 +232,9 @@ class Books:
                 picodollars += rates.cost(prompt, min(cached, prompt), completion) if rates else 0.0
         return round(written), usd(picodollars) if known else None
 
-    def _sums(self) -> dict[tuple[str, str], list[Sums]]:
+    def _sums(self, is_idle: bool = False) -> dict[tuple[str, str], list[Sums]]:
         found: dict[tuple[str, str], list[Sums]] = {}
-        for identity, model, *sums in self._ledger.rows(SUMS, (self._run,)):
+        for identity, model, *sums in self._ledger.rows(SUMS, (self._run, is_idle)):
             found.setdefault((identity, model), []).append(Sums(*sums))
         return found
 

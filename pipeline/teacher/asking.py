@@ -5,7 +5,7 @@ by side, so that a slow teacher keeps no other one waiting.
 import asyncio
 from collections.abc import Sequence, Sized
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.errors import UsageError
@@ -16,7 +16,7 @@ from pipeline.teacher.batch.filling import BatchFilling
 from pipeline.teacher.batch.jobs import Jobs
 from pipeline.teacher.budget import Amount, Budget, Caps
 from pipeline.teacher.filling import Filling
-from pipeline.teacher.halt import Halt, interruptible
+from pipeline.teacher.halt import Halt, interruptible, together
 from pipeline.teacher.keys import Teacher
 from pipeline.teacher.ledger.ledger import Ledger
 from pipeline.teacher.limits.gate import Clock, Gate
@@ -26,6 +26,15 @@ from pipeline.teacher.sending import Sender
 from pipeline.teacher.standing import Standing
 from pipeline.teacher.tally import Tally
 from pipeline.teacher.transport import connected
+
+
+@dataclass(frozen=True)
+class Way:
+    """The way to one teacher."""
+
+    gate: Gate
+    flights: dict[str, "asyncio.Future[None]"] = field(default_factory=dict)
+    """By key, what is in flight."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +63,28 @@ class Asking:
             for ask, _ in asks:
                 self._refuse_open_jobs(ask.teacher)
             stack.enter_context(interruptible(halt, lambda: self._say_stopping(tally.in_flight)))
-            budget = Budget(self.caps, Amount() if self.caps == Caps() else self.books.taken(self.caps))
+            taken = Amount() if self.caps == Caps() else self.books.taken(self.caps)
+            budget = Budget(self.caps, taken, self.books.maybe_billed)
             sized = [len(ask.rows) for ask, _ in asks if isinstance(ask.rows, Sized)]
             if len(sized) == len(asks):
                 self.progress.total(sum(sized))
-            await asyncio.gather(*(self._fill(ask, standing, budget, halt, tally, stack) for ask, standing in asks))
+            # Several asks of one teacher share what it takes and what is in flight to it.
+            ways = {id(standing): Way(Gate(standing.limits, self.clock, halt)) for _, standing in asks}
+            await together(
+                *(self._fill(ask, standing, ways[id(standing)], budget, halt, tally, stack) for ask, standing in asks)
+            )
         if halt.reason is not None:
             raise halt.reason
 
     async def _fill(
-        self, ask: Ask, standing: Standing, budget: Budget, halt: Halt, tally: Tally, stack: AsyncExitStack
+        self,
+        ask: Ask,
+        standing: Standing,
+        way: Way,
+        budget: Budget,
+        halt: Halt,
+        tally: Tally,
+        stack: AsyncExitStack,
     ) -> None:
         teacher = ask.teacher
         if teacher.choice.recorded is not None:
@@ -76,7 +97,7 @@ class Asking:
             ledger=self.ledger,
             transport=await stack.enter_async_context(connected(standing.base_url, standing.key, teacher.choice)),
             standing=standing,
-            gate=Gate(standing.limits, self.clock, halt),
+            gate=way.gate,
             budget=budget,
             rates=self.books.rates(teacher.identity, teacher.model),
             halt=halt,
@@ -91,7 +112,7 @@ class Asking:
             filling = BatchFilling(ask.rows, ask.conversation, replies, sender)
             await filling.run()
         else:
-            filling = Filling(iter(ask.rows), ask.conversation, replies, sender)
+            filling = Filling(iter(ask.rows), ask.conversation, replies, sender, way.flights)
             side_by_side = 2 * teacher.choice.concurrency
             await filling.run(min(side_by_side, len(ask.rows)) if isinstance(ask.rows, Sized) else side_by_side)
         ask.samples, ask.lost = filling.samples, filling.lost

@@ -9,7 +9,10 @@ from decimal import Decimal
 from pipeline.choices import Choices
 from pipeline.errors import BudgetError, UsageError
 from pipeline.teacher.dialect import Usage
-from pipeline.teacher.prices import PICODOLLARS, Rates, usd
+from pipeline.teacher.prices import PICODOLLARS, Rates
+
+SETTLE = "; where the provider's own figures show no such requests: python -m pipeline ledger settle"
+"""Ends the hint where some of the budget may have been billed without an answer."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +65,13 @@ class Budget:
     Args:
         caps: most that it may use.
         taken: most that it can have used so far, restarts included; batches that are under way count at their worst.
+        maybe_billed: tells what of that may have been billed without an answer, by now.
     """
 
-    def __init__(self, caps: Caps, taken: Amount) -> None:
+    def __init__(self, caps: Caps, taken: Amount, maybe_billed: Callable[[], Amount] = Amount) -> None:
         self._caps = caps
         self._taken = taken
+        self._maybe_billed = maybe_billed
         self._in_flight = 0
         self._freed = asyncio.Event()
 
@@ -168,21 +173,38 @@ class Budget:
         )
 
     def _reached(self, currency: str, most: Amount) -> BudgetError:
-        taken, caps = self._taken, self._caps
+        caps, maybe = self._caps, self._maybe_billed()
+        told = self._taken - maybe
         kept = "everything paid for is kept; raise"
         if currency == "picodollars":
+            unsure = f", {_dollars(maybe.picodollars)} may have been billed without an answer"
             return BudgetError(
-                f"the budget of {usd(caps.picodollars or 0):.2f} USD is reached: {usd(taken.picodollars):.4f} are "
-                f"spent, and the next request may cost up to {usd(most.picodollars):.4f}",
-                f"{kept} budget_usd (--budget) and run again, or lower max_tokens",
+                f"the budget of {_cap_dollars(caps.picodollars or 0)} USD is reached: {_dollars(told.picodollars)} are "
+                f"spent{unsure if maybe.picodollars else ''}, and the next request may cost up to "
+                f"{_dollars(most.picodollars)}",
+                f"{kept} budget_usd (--budget) and run again, or lower max_tokens"
+                + (SETTLE if maybe.picodollars else ""),
             )
         if currency == "tokens":
+            unsure = f", {maybe.tokens:,} may have been used without an answer"
             return BudgetError(
-                f"the budget of {caps.tokens:,} tokens is reached: {taken.tokens:,} are used, and the next request "
-                f"may use up to {most.tokens:,}",
-                f"{kept} budget_tokens and run again, or lower max_tokens",
+                f"the budget of {caps.tokens:,} tokens is reached: {told.tokens:,} are used"
+                f"{unsure if maybe.tokens else ''}, and the next request may use up to {most.tokens:,}",
+                f"{kept} budget_tokens and run again, or lower max_tokens" + (SETTLE if maybe.tokens else ""),
             )
         return BudgetError(
-            f"the budget of {caps.requests:,} requests is reached: {taken.requests:,} are sent",
+            f"the budget of {caps.requests:,} requests is reached: {self._taken.requests:,} are sent",
             f"{kept} budget_requests and run again",
         )
+
+
+def _cap_dollars(picodollars: int) -> str:
+    """With all the digits that the user chose."""
+    dollars = (Decimal(picodollars) / PICODOLLARS).normalize()
+    return f"{dollars:.{max(2, -int(dollars.as_tuple().exponent))}f}"
+
+
+def _dollars(picodollars: int) -> str:
+    """To a hundredth of a cent; what is less keeps two digits that count."""
+    dollars = Decimal(picodollars) / PICODOLLARS
+    return f"{dollars:.{max(4, 1 - dollars.adjusted()) if dollars else 4}f}"

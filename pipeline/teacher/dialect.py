@@ -1,6 +1,7 @@
 """What is sent to an OpenAI-compatible API and what its answers mean; pure, so that stored bodies are read anew."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,6 +45,11 @@ APART = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
 
 MOST_TOKENS = 100_000_000
 """No answer has more; a larger count is a fault of the server."""
+
+TOO_LARGE = re.compile(r"request too large|too large for|must be reduced", re.IGNORECASE)
+"""A 429 that says this is about one request, which no waiting lets in."""
+DATES_FROM = 1e9
+"""Retry-After above this is no number of seconds."""
 
 Kind = Literal["reply", "refused", "failed", "fatal"]
 
@@ -129,6 +135,8 @@ def _judge_fault(status: int, payload: Mapping[str, Any]) -> Verdict:
         return Verdict("fatal", f"{status}: {message}", "the account has no credit left; top it up and run again")
     if status == 404:
         return Verdict("fatal", f"404: {message}", "check model, and that base_url ends in its version path, as in /v1")
+    if status == 429 and TOO_LARGE.search(message):
+        return Verdict("refused", f"429: {message}")
     if status in (408, 409, 425, 429) or not 400 <= status < 500:
         return Verdict("failed", f"{status}: {message}")
     ceiling = CEILING.search(said)
@@ -173,8 +181,8 @@ def read_choice(choice: Mapping[str, Any], tokens: int | None) -> Choice:
     both = [told, inline] if inline and inline != told.strip() else [told]
     kept_back = "the provider's content filter ended it" if _reasons(choice) & KEPT_BACK else ""
     return Choice(
-        text=text,
-        thoughts="\n\n".join(filter(None, both)),
+        text=_whole(text),
+        thoughts=_whole("\n\n".join(filter(None, both))),
         cut=is_cut(choice),
         refusal=kept_back or one_line(_plain(message.get("refusal")) or parts["refusal"]),
         tokens=tokens,
@@ -223,9 +231,12 @@ def retry_after(value: str | None, now: float) -> float:
     if not value:
         return 0.0
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
     except ValueError:
         pass
+    else:
+        seconds -= now if seconds > DATES_FROM else 0.0  # some send a date in Unix time
+        return max(0.0, seconds) if math.isfinite(seconds) else 0.0
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - now)
     except ValueError:
@@ -281,6 +292,11 @@ def _json(raw: bytes | str) -> Any:
         return json.loads(raw)
     except (ValueError, RecursionError):
         return None
+
+
+def _whole(text: str) -> str:
+    """A text without halves of characters, which a cut may leave and no file can hold."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _first(*texts: str) -> str:

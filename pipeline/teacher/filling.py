@@ -20,6 +20,7 @@ class Filling(Generic[RowT, R]):
         conversation: what is held for each.
         replies: what the ledger has.
         sender: asks for the rest.
+        flights: by key, what is in flight to this teacher, for other conversations that ask for the same.
     """
 
     def __init__(
@@ -28,12 +29,13 @@ class Filling(Generic[RowT, R]):
         conversation: Callable[[RowT], Conversation[R]],
         replies: Replies,
         sender: Sender,
+        flights: "dict[str, asyncio.Future[None]]",
     ) -> None:
         self._rows = rows
         self._conversation = conversation
         self._replies = replies
         self._sender = sender
-        self._flights: dict[str, asyncio.Future[None]] = {}
+        self._flights = flights
         self._turns = itertools.count()
         self.samples = 0
         """Samples that conversations were given."""
@@ -42,22 +44,20 @@ class Filling(Generic[RowT, R]):
 
     async def run(self, side_by_side: int) -> None:
         """Hold them all, so many at once; why it ended early stands in the sender's halt."""
-        await asyncio.gather(*(self._work() for _ in range(side_by_side)))
+        await together(*(self._work() for _ in range(side_by_side)))
         held = self._sender.standing.held
         if held and not self._sender.halt.reason:
             self._sender.halt.stop(self._sender.standing.all_refused())
 
     async def _work(self) -> None:
-        for row in self._rows:
-            turn = next(self._turns)
-            try:
-                await self._hold(self._conversation(row), turn)
-            except HaltedError:
-                return
-            except Exception as error:
-                self._sender.halt.stop(error)
-                return
-            self._sender.progress.advance()
+        try:
+            for row in self._rows:
+                await self._hold(self._conversation(row), next(self._turns))
+                self._sender.progress.advance()
+        except HaltedError:
+            return
+        except Exception as error:
+            self._sender.halt.stop(error)
 
     async def _hold(self, talk: Conversation[R], turn: int) -> None:
         await asyncio.sleep(0)  # a conversation that the ledger knows whole would keep the loop to itself
@@ -82,11 +82,16 @@ class Filling(Generic[RowT, R]):
                 return replies
             flights = [self._flights[key] for key in missing if key in self._flights]
             ours = [one for key, one in missing.items() if key not in self._flights]
-            await together(*(self._fly(group, turn) for group in grouped(ours)), *flights)
+            flown = [(group, self._enter(group)) for group in grouped(ours)]
+            await together(*(self._fly(group, flight, turn) for group, flight in flown), *flights)
 
-    async def _fly(self, group: Sequence[Wanted], turn: int) -> None:
+    def _enter(self, group: Sequence[Wanted]) -> "asyncio.Future[None]":
+        """Note these as in flight: from here on nobody else asks for them."""
         flight = asyncio.get_running_loop().create_future()
         self._flights.update((one.key, flight) for one in group)
+        return flight
+
+    async def _fly(self, group: Sequence[Wanted], flight: "asyncio.Future[None]", turn: int) -> None:
         try:
             await self._sender.send(group, turn)
         finally:

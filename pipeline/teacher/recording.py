@@ -118,6 +118,8 @@ def _name(entry: dict[str, Any], place: str) -> tuple[str | None, str | None]:
 def _choices(entry: dict[str, Any], place: str) -> list[dict[str, Any]]:
     """The replies on a line."""
     match entry:
+        case {"completion": one, "completions": several} if one is not None and several is not None:
+            raise UsageError(f"{place}: both completion and completions", f"keep one of them: {SHAPE}")
         case {"completions": [_, *_] as completions}:
             pass
         case {"completion": str() as completion}:
@@ -169,7 +171,7 @@ def _fields(entry: dict[str, Any]) -> str:
 
 
 def _renamed(ours: str, entry: dict[str, Any]) -> str:
-    """How to give a field the name that is read here."""
+    """How to give a field the name that is read here; each field's copy has a name of its own."""
     often = {"question": ("problem", "prompt", "instruction", "input"), "completion": ("response", "output", "answer")}
     theirs = next((name for name in often[ours] if isinstance(entry.get(name), str)), "THEIRS")
-    return f"rename the field: jq -c '.{ours} = .{theirs}' FILE > replies.jsonl"
+    return f"rename the field: jq -c '.{ours} = .{theirs}' FILE > with-{ours}.jsonl, and set recorded to that"

@@ -19,16 +19,37 @@ from pipeline.teacher.keys import Wanted, messages_of
 from pipeline.teacher.ledger.ledger import Intent, Ledger, Outcome, Sample
 from pipeline.teacher.limits.gate import Gate
 from pipeline.teacher.limits.headers import is_busy
-from pipeline.teacher.limits.limits import Change, Flight
+from pipeline.teacher.limits.limits import Change, Flight, Limits
 from pipeline.teacher.manner import Manner
 from pipeline.teacher.prices import Rates, usd
-from pipeline.teacher.retrying import MOST_WAIT_SECONDS, BusyError, FailedError, Patience
-from pipeline.teacher.standing import MOST_REFUSALS, Standing
+from pipeline.teacher.retrying import BusyError, FailedError, Patience
+from pipeline.teacher.standing import GONE_SECONDS, MOST_REFUSALS, Standing
 from pipeline.teacher.tally import Tally
 from pipeline.teacher.transport import Answer, Transport
 
+MOST_REFUSED = 4
+"""Refusals of one request for a limit, after which it counts as failed where others were taken meanwhile."""
 FREE = Amount(requests=1)
 """A request that was answered with an error, or never left: nothing is billed for it."""
+
+
+@dataclass
+class Refusals:
+    """How often one request was refused for a limit."""
+
+    limits: Limits
+    _count: int = 0
+    _taken_before: int = 0
+
+    def add(self) -> None:
+        """Once more."""
+        self._taken_before = self._taken_before if self._count else self.limits.taken
+        self._count += 1
+
+    @property
+    def are_odd(self) -> bool:
+        """Again and again, while others were taken: then the fault lies in this request."""
+        return self._count >= MOST_REFUSED and self.limits.taken > self._taken_before
 
 
 @dataclass(frozen=True)
@@ -44,6 +65,8 @@ class Sent:
     """Tells the budget what it used."""
     is_first: bool
     """It never failed before."""
+    is_odd: bool
+    """It was refused for a limit while others were taken."""
 
 
 @dataclass
@@ -96,9 +119,11 @@ class Sender:
 
     async def _insist(self, wanted: Sequence[Wanted], turn: int) -> Sequence[Wanted]:
         """Attempt until there is an answer or it is given up; gives what is still to be asked, singly."""
-        attempts = count(1)
+        attempts, refusals = count(1), Refusals(self.standing.limits)
         try:
-            return await self.patience.insist(lambda: self._attempt(wanted, turn, is_first=next(attempts) == 1))
+            return await self.patience.insist(
+                lambda: self._attempt(wanted, turn, refusals, is_first=next(attempts) == 1)
+            )
         except FailedError as error:
             self._give_up(wanted, str(error))
             return ()
@@ -106,17 +131,22 @@ class Sender:
             self.halt.stop(error)
             raise HaltedError from None
 
-    async def _attempt(self, wanted: Sequence[Wanted], turn: int, is_first: bool) -> Sequence[Wanted]:
+    async def _attempt(
+        self, wanted: Sequence[Wanted], turn: int, refusals: Refusals, is_first: bool
+    ) -> Sequence[Wanted]:
         """One attempt; to be told to wait, or to find the teacher gone, is none."""
         turn = turn if is_first else self._last_turn  # what failed waits with what comes next
         while True:
             try:
-                return await self._leave(wanted, turn, is_first)
+                return await self._leave(wanted, turn, is_first, refusals.are_odd)
             except BusyError as busy:
-                turn = turn if busy.was_refused else self._last_turn
+                if busy.was_refused:
+                    refusals.add()
+                if not busy.was_refused or self.standing.limits.breaker.is_open:
+                    turn = self._last_turn
                 await self.halt.sleep(self.gate.clock.real(busy.wait_seconds))
 
-    async def _leave(self, wanted: Sequence[Wanted], turn: int, is_first: bool) -> Sequence[Wanted]:
+    async def _leave(self, wanted: Sequence[Wanted], turn: int, is_first: bool, is_odd: bool) -> Sequence[Wanted]:
         first, manner = wanted[0], self.standing.manner
         body = manner.shape(
             self.teacher.model, messages_of(first.request), first.fields, first.request.index, len(wanted)
@@ -148,7 +178,7 @@ class Sender:
                 self.tally.in_flight += 1
                 try:
                     answer = await self.transport.post(body)
-                    return await self._settle(Sent(number, wanted, body, flight, charge, is_first), answer)
+                    return await self._settle(Sent(number, wanted, body, flight, charge, is_first, is_odd), answer)
                 finally:
                     self.tally.in_flight -= 1
                     self.tally.tell(self.progress, is_priced=self.rates is not None)
@@ -160,6 +190,7 @@ class Sender:
             if not answer.reached:
                 sent.charge(FREE)
             self._fail(sent, answer.fault, reached=answer.reached)
+        self.standing.spoke = True
         headers = answer.headers or {}
         verdict = dialect.judge(answer.status or 0, headers.get("content-type", ""), answer.body)
         outcome = Outcome("failed" if verdict.kind == "fatal" else verdict.kind, answer.status, headers, answer.body)
@@ -173,14 +204,14 @@ class Sender:
         found = self.standing.manner.after(answer.status or 0, answer.body, sent.body)
         if found is not None:
             await self._adapt(sent, outcome, *found)
-        if verdict.kind == "refused":
-            return await self._refuse(sent, outcome, verdict)
+        if verdict.kind == "refused" or (verdict.kind == "fatal" and self.standing.denies_one(answer.status)):
+            return await self._refuse(sent, replace(outcome, kind="refused"), verdict)
         await self.ledger.settle(sent.number, outcome, ())
         if verdict.kind == "fatal" and not (answer.status == 200 and self.standing.answered):
             raise self.standing.fatal(verdict)
         message = self.standing.told(verdict.message)
         wait_seconds = dialect.retry_after(headers.get("retry-after"), time.time())
-        if is_busy(answer.status or 0, headers):
+        if is_busy(answer.status or 0, headers) and not sent.is_odd:
             self._wait(sent, message, wait_seconds)
         self._fail(sent, message, wait_seconds)
         raise AssertionError("unreachable")
@@ -202,8 +233,11 @@ class Sender:
         """The teacher takes no more for now."""
         self.standing.last_fault = message
         self._tell_gate(self.gate.refused(sent.flight, wait_seconds, message))
-        if wait_seconds > MOST_WAIT_SECONDS:
-            self.progress.say(f"teachers.{self.teacher.name} asks to wait {wait_seconds:.0f} s: {message}")
+        line = self.standing.told_wait(self.gate.clock.now(), wait_seconds, message)
+        if line:
+            self.progress.say(line)
+        if wait_seconds > GONE_SECONDS:
+            raise self.standing.away(wait_seconds, message)
         raise BusyError(wait_seconds, was_refused=True)
 
     def _fail(self, sent: Sent, message: str, wait_seconds: float = 0.0, reached: bool = True) -> NoReturn:
@@ -234,7 +268,7 @@ class Sender:
         given = len(samples)
         usage = dialect.usage_of(payload)
         manner = self.standing.manner
-        self.standing.gave(given, len(wanted))
+        self.standing.gave(len(payload.get("choices") or ()), len(wanted))
         tokens = self.standing.limits.reckoning.learn(len(sent.body), given, usage)
         self._tell_gate(self.gate.replied(sent.flight, tokens))
         await self.ledger.settle(sent.number, replace(outcome, usage=usage), samples)

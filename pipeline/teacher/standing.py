@@ -1,5 +1,6 @@
 """What this process has learnt of a teacher, and when that is a reason to end the run."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -9,6 +10,7 @@ from pipeline.teacher.keys import Teacher, address
 from pipeline.teacher.ledger.ledger import Sample
 from pipeline.teacher.limits.limits import Change, Limits
 from pipeline.teacher.manner import Manner
+from pipeline.teacher.retrying import MOST_WAIT_SECONDS
 
 MOST_REFUSALS = 8
 """Refusals of a teacher that never gave a reply, after which the fault lies in the choices."""
@@ -36,10 +38,14 @@ class Standing:
     """In which it takes requests."""
     accepted: bool
     """It has given a reply before, to this process or to any other."""
+    spoke: bool = False
+    """It has answered this process anything at all."""
     answered: bool = False
-    """It has answered this process."""
+    """It has answered this process with a reply or a refusal."""
     gave_several: bool = False
     """It has given this process several samples for one request."""
+    denials: int = 0
+    """Requests denied by 403 or 404 since its last reply."""
     losses: int = 0
     """Requests given up since its last answer."""
     remembered: Mapping[str, float] = field(default_factory=dict)
@@ -47,13 +53,14 @@ class Standing:
     held: dict[int, list[Sample]] = field(default_factory=dict)
     """Refusals, by the reply's id, that count once the teacher has shown that it accepts anything."""
     last_fault: str = ""
+    _waits_until: float = -math.inf
 
     def gave(self, given: int, asked: int) -> None:
-        """It replied with so many samples of those asked for."""
+        """It replied with so many samples of those asked for, broken ones included."""
         self.answered = self.accepted = True
-        self.losses = 0
+        self.losses = self.denials = 0
         self.gave_several = self.gave_several or given > 1
-        if given == 1 < asked:
+        if given == 1 < asked and not self.gave_several:
             self.adapt(self.manner.model_copy(update={"most_choices": 1}))
 
     def refused_several(self) -> None:
@@ -67,11 +74,18 @@ class Standing:
         self.losses = 0
         self.last_fault = self.told(message)
 
+    def denies_one(self, status: int | None) -> bool:
+        """Whether a 403 or 404 is about one request alone, as from a firewall: others get replies."""
+        if status not in (403, 404) or not self.answered:
+            return False
+        self.denials += 1
+        return self.denials < MOST_REFUSALS
+
     def lost(self, fault: str) -> TeacherError | None:
         """One request was given up; gives the reason to end the run where it is one."""
         self.losses += 1
         self.last_fault = fault
-        if not self.answered:
+        if not self.spoke or not (self.answered or self.accepted):
             return TeacherError(f"teachers.{self.teacher.name}: no answer from {self.address}: {fault}", self._down)
         if self.losses >= MOST_LOSSES:
             return TeacherError(
@@ -105,6 +119,20 @@ class Standing:
         if change == "open":
             return f"{self._who} takes nothing for now ({self.last_fault}): it is tried until it does"
         return f"{self._who} takes requests again" if change else ""
+
+    def told_wait(self, now: float, wait_seconds: float, message: str) -> str:
+        """One line on a long wait that it asks for; empty where that is short or was told."""
+        if wait_seconds <= MOST_WAIT_SECONDS or now + wait_seconds < self._waits_until + MOST_WAIT_SECONDS:
+            return ""
+        self._waits_until = now + wait_seconds
+        return f"teachers.{self.teacher.name} asks to wait {wait_seconds:.0f} s: {message}"
+
+    def away(self, wait_seconds: float, message: str) -> TeacherError:
+        """The reason to end the run where it asks to wait for too long."""
+        return TeacherError(
+            f"{self._who} asks to wait {wait_seconds / 60:.0f} minutes: {message}",
+            "everything paid for is kept; run the same command again then",
+        )
 
     def gone(self, now: float) -> TeacherError | None:
         """The reason to end the run where it has taken nothing for too long."""

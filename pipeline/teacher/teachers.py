@@ -45,7 +45,7 @@ class Teachers:
         run: name of the run, for the books.
         logs: folder for the log of a local teacher.
         progress: where lines go until a step begins.
-        max_failure_share: largest share of a step's samples that may be given up after retries.
+        max_failure_share: stands in for that of the choices.
         clock: the time by which the teachers' limits and all waits are reckoned.
         free_floor_bytes: free space that is kept for storing what is in flight.
     """
@@ -57,7 +57,7 @@ class Teachers:
         run: str,
         logs: Path,
         progress: Progress,
-        max_failure_share: float = 0.02,
+        max_failure_share: float | None = None,
         clock: Clock | None = None,
         free_floor_bytes: int = 64 * 2**20,
     ) -> None:
@@ -66,13 +66,13 @@ class Teachers:
         self._path = outputs / "ledger.sqlite"
         self._run = run
         self._logs = logs
-        self._max_failure_share = max_failure_share
+        self._max_failure_share = choices.max_failure_share if max_failure_share is None else max_failure_share
         self._clock = clock or Clock()
         self._free_floor_bytes = free_floor_bytes
         self._step = ""
         self._teachers = {name: Teacher(name, choice, choices.base) for name, choice in choices.teachers.items()}
         self._servers: dict[str, LocalTeacher] = {}
-        self._standings: dict[str, Standing] = {}
+        self._standings: dict[tuple[str, str], Standing] = {}
 
     def __enter__(self) -> "Teachers":
         """Nothing is opened before it is needed."""
@@ -220,7 +220,8 @@ class Teachers:
             raise StageError(
                 f"step {self._step}: {lost} of {samples} samples were given up after retries, more than "
                 f"{self._max_failure_share:.0%}; the last one with: {fault}",
-                "the others are kept; run the same command again to ask for these alone",
+                "the others are kept; run the same command again to ask for these alone, or allow more losses: "
+                "max_failure_share",
             )
         if lost:
             self.progress.say(f"{lost} of {samples} samples were given up after retries, the last one with: {fault}")
@@ -249,13 +250,14 @@ class Teachers:
         return self._servers[asked.identity].base_url
 
     def _standing(self, asked: Teacher) -> Standing:
-        if asked.name not in self._standings:
+        known = (asked.identity, asked.model)
+        if known not in self._standings:
             remembered = self.ledger.learnt(asked.identity, asked.model, "limits") or {}
             manner = Manner.model_validate(self.ledger.learnt(asked.identity, asked.model, "manner") or {})
             most_choices = MOST_CHOICES if asked.choice.local is None else SLOTS
             limits = limits_of(asked.choice)
             limits.begin_with(remembered, self._clock.now())
-            self._standings[asked.name] = Standing(
+            self._standings[known] = Standing(
                 teacher=asked,
                 base_url=self._reach(asked),
                 limits=limits,
@@ -265,7 +267,7 @@ class Teachers:
                 accepted=self.ledger.ever_accepted(asked.identity, asked.model),
                 remembered=remembered,
             )
-        return self._standings[asked.name]
+        return self._standings[known]
 
     def _say_waiting(self, holder: str) -> None:
         self.progress.say(f"waiting for {holder}, which asks with the same ledger")

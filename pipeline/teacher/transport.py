@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.choices import TeacherChoice
+from pipeline.teacher import dialect
 
 if TYPE_CHECKING:
     import httpx2
@@ -90,6 +91,7 @@ class Transport:
     async def post(self, body: bytes) -> Answer:
         """Send one body; raises nothing that a network or a server can cause."""
         import httpx2
+        from aiohttp import ClientError
 
         request = httpx2.Request(
             "POST", self._url, headers=self._sent_headers, content=body, extensions=dict(self._timeout)
@@ -97,25 +99,29 @@ class Transport:
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 response = await self._client.send(request)
-        except (httpx2.HTTPError, TimeoutError) as error:
+        except (
+            httpx2.HTTPError,
+            ClientError,
+            TimeoutError,
+        ) as error:  # some of aiohttp's come through
             return self._unanswered(error)
         return _answered(response)
 
     def _unanswered(self, error: BaseException) -> Answer:
         """Tell a connection that was never made from one that broke, and both from none in time."""
-        import httpx2
         from aiohttp import ClientConnectorError
 
-        is_late = isinstance(error, httpx2.TimeoutException | TimeoutError)
-        fault = f"no answer within {self._timeout_seconds:g} s" if is_late else str(error) or type(error).__name__
-        cause: BaseException | None = error
-        while cause is not None:
+        chain = [error]
+        while chain[-1].__cause__ is not None:
+            chain.append(chain[-1].__cause__)
+        for cause in chain:
             if isinstance(cause, ClientConnectorError):
                 code = cause.os_error.errno
                 known = os.strerror(code).lower() if code and code > 0 else None
                 return Answer(fault=known or str(cause.os_error.strerror or cause.os_error), reached=False)
-            cause = cause.__cause__
-        return Answer(fault=fault)
+        if any(isinstance(cause, TimeoutError) for cause in chain):
+            return Answer(fault=f"no answer within {self._timeout_seconds:g} s")
+        return Answer(fault=dialect.one_line(str(error)) or type(error).__name__)
 
 
 def _answered(response: "httpx2.Response") -> Answer:

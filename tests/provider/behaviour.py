@@ -56,7 +56,9 @@ class Behaviour:
     fail_body: str = '{"error": {"message": "told to fail", "code": null, "type": "fake"}}'
     """Their body."""
     fail_rows: str | None = None
-    """Requests whose messages match this regular expression get 500 for ever."""
+    """Requests whose messages match this regular expression get `fail_rows_status` for ever."""
+    fail_rows_status: int = 500
+    """Status of these."""
     retry_after: str | None = None
     """Retry-After of these failures and of a storm."""
     broken: Broken | None = None

@@ -27,7 +27,7 @@ def refused(body: dict[str, Any], does: Behaviour) -> Answer | None:
     text = "\n".join(said(message) for message in body["messages"])
     n = body.get("n") or 1
     if does.fail_rows is not None and re.search(does.fail_rows, text):
-        return Answer.error(500, "this row fails for ever", type="server_error", code=None)
+        return Answer.error(does.fail_rows_status, "this row fails for ever", type="server_error", code=None)
     if does.reject_n and n > 1:
         return Answer.error(400, "n must be 1", code="invalid_n", type="fake")
     for name in does.unsupported:

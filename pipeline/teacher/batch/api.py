@@ -211,6 +211,8 @@ class BatchApi:
                 raise self._judged(error) from None
             except (APIConnectionError, httpx2.HTTPError) as error:
                 raise FailedError(str(error) or type(error).__name__) from None
+            except ValueError as error:
+                raise FailedError(f"an answer that cannot be read: {dialect.one_line(str(error))}") from None
 
         try:
             return await (patience or self._patience).insist(once)
@@ -244,9 +246,11 @@ def is_full(message: str) -> bool:
 
 
 def _object(told: T) -> T:
-    """The SDK gives an answer that is not JSON as its text."""
+    """The SDK gives an answer that is not JSON as its text, and one that lacks its fields as an object without them."""
     if isinstance(told, str):
         raise FailedError("an answer that is not JSON")
+    if not isinstance(getattr(told, "id", None), str):
+        raise FailedError("an answer without an id")
     return told
 
 

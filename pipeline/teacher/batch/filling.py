@@ -76,6 +76,9 @@ class BatchFilling(Generic[RowT, R]):
         """Hold them all; why it ended early stands in the sender's halt."""
         try:
             await self._ask()
+            held = self._sender.standing.held
+            if held:
+                self._sender.halt.stop(self._sender.standing.all_refused())
         except HaltedError:
             pass
         except Exception as error:

@@ -29,6 +29,8 @@ class Writer:
         self._queue: SimpleQueue[Queued | None] = SimpleQueue()
         self.free_bytes = shutil.disk_usage(path.parent).free
         """Free space beside the ledger, as of the last commit."""
+        self._connection = sqlite3.connect(path, isolation_level=None, timeout=60, check_same_thread=False)
+        self._connection.execute("PRAGMA synchronous=FULL")
         self._thread = threading.Thread(target=self._run, name="ledger writer", daemon=True)
         self._thread.start()
 
@@ -44,8 +46,7 @@ class Writer:
         self._thread.join()
 
     def _run(self) -> None:
-        connection = sqlite3.connect(self._path, isolation_level=None, timeout=60)
-        connection.execute("PRAGMA synchronous=FULL")
+        connection = self._connection
         open_ = True
         while open_:
             batch, open_ = self._batch()

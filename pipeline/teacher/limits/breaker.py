@@ -45,7 +45,7 @@ class Breaker:
         """The teacher took a request; whether that closed the breaker."""
         closed = self.is_open
         self.is_open = self.trying = False
-        self._streak, self._wait_seconds = 0, FIRST_WAIT_SECONDS
+        self._streak, self._wait_seconds, self.trial_at = 0, FIRST_WAIT_SECONDS, 0.0
         return closed
 
     def failed(self, now: float, wait_seconds: float, was_trial: bool, refused: bool = False) -> bool:

@@ -8,6 +8,8 @@ from typing import Literal
 Unit = Literal["requests", "tokens"]
 UNITS: tuple[Unit, Unit] = ("requests", "tokens")
 
+MOST_RESET_SECONDS = 61.0
+"""Of a limit a minute; a second of grace for rounding."""
 DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
 
 
@@ -19,17 +21,17 @@ def is_busy(status: int, headers: Mapping[str, str]) -> bool:
 def told_per_second(headers: Mapping[str, str], unit: Unit) -> float | None:
     """What `x-ratelimit-*` headers grant a second; None where they say nothing that can be read.
 
-    The limit counts a minute, or a day; which of the two, the time tells after which all of it is free again.
+    A limit is one a minute, unless it takes longer than that until all of it is free again: then it is one a day, and
+    the refusals are to tell what a minute holds.
     """
     limit = _number(headers.get(f"x-ratelimit-limit-{unit}"))
     remaining = _number(headers.get(f"x-ratelimit-remaining-{unit}"))
     reset_seconds = seconds_of(headers.get(f"x-ratelimit-reset-{unit}", ""))
     if not limit:
         return None
-    if remaining is None or not reset_seconds or remaining >= limit:
-        return limit / 60
-    refill = (limit - remaining) / reset_seconds
-    return min((limit / 60, limit / 86_400), key=lambda rate: abs(math.log(rate / refill)))
+    if remaining is not None and remaining < limit and (reset_seconds or 0) > MOST_RESET_SECONDS:
+        return None
+    return limit / 60
 
 
 def seconds_of(duration: str) -> float | None:

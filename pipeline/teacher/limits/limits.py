@@ -65,6 +65,8 @@ class Limits:
     """Nothing was taken since the last refusal."""
     _good: dict[Unit, tuple[float, float]] = field(default_factory=dict)
     """The paces, rate and precision, before refusals came after a time without any."""
+    taken: int = 0
+    """Requests that it took, as far as anybody knows."""
     _has_closed: bool = False
     """The breaker closed, and nobody was told."""
 
@@ -148,7 +150,7 @@ class Limits:
         for unit in UNITS:
             per_second = told_per_second(headers, unit)
             if per_second is not None:
-                self._pace(unit).told = min(self._pace(unit).told, per_second * TOLD_SHARE)
+                self._pace(unit).told = per_second * TOLD_SHARE
 
     def known(self, now: float) -> dict[str, float]:
         """The paces that were measured well, a second, to begin with next time."""
@@ -198,6 +200,7 @@ class Limits:
             for unit, (rate, precision) in self._good.items():
                 self._pace(unit).restore(flight.mark.at, rate, precision)
         self._is_streak = False
+        self.taken += 1
         self._has_closed = self.breaker.took() or self._has_closed
 
     @property
@@ -213,6 +216,6 @@ def limits_of(choice: TeacherChoice) -> Limits:
     most = choice.concurrency if choice.local is None else min(choice.concurrency, MOST_LOCAL)
     return Limits(
         Window(most),
-        requests=Pace(told=(choice.requests_per_minute or math.inf) / 60),
-        tokens=Pace(told=(choice.tokens_per_minute or math.inf) / 60),
+        requests=Pace(most=(choice.requests_per_minute or math.inf) / 60),
+        tokens=Pace(most=(choice.tokens_per_minute or math.inf) / 60),
     )

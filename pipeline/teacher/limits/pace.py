@@ -26,8 +26,10 @@ SEARCH_GROWTH = 1.25
 class Pace:
     """The most of one unit that is sent a second."""
 
+    most: float = math.inf
+    """The user's limit, a second; never exceeded."""
     told: float = math.inf
-    """A limit that the user or the server named, a second; never exceeded."""
+    """The limit that the server named last."""
     rate: float = math.inf
     """What was learnt, as of `since`; infinite where nothing was ever refused."""
     precision: float = 0.0
@@ -39,13 +41,17 @@ class Pace:
     def rate_at(self, now: float) -> float:
         """Units a second, as of now."""
         if math.isinf(self.rate):
-            return self.told
+            return self._ceiling
         seconds = max(0.0, now - self.since)
         if self.precision:
             creep = CREEP_PER_SECOND / self.precision * 2 ** min(seconds / CREEP_DOUBLES_SECONDS, 8.0)
-            return min(self.told, self.rate * math.exp(min(creep * seconds, 50.0)))
+            return min(self._ceiling, self.rate * math.exp(min(creep * seconds, 50.0)))
         steps = min(1.0, self.rate) * seconds - 1.0
-        return min(self.told, self.rate * math.pow(SEARCH_GROWTH, min(max(0.0, steps), 200.0)))
+        return min(self._ceiling, self.rate * math.pow(SEARCH_GROWTH, min(max(0.0, steps), 200.0)))
+
+    @property
+    def _ceiling(self) -> float:
+        return min(self.most, self.told)
 
     def ready_in(self, now: float) -> float:
         """Seconds until more may be sent."""

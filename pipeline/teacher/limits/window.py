@@ -63,6 +63,8 @@ class Window:
 
     def ready_in(self, now: float, in_flight: int) -> float:
         """Seconds until one more may be sent; infinite where it waits for a reply."""
+        if not in_flight:
+            return 0.0
         if in_flight < max(1, int(self.size)):
             return max(0.0, self._next_at - now)
         if not self.growing or self.size >= self.most:
@@ -93,8 +95,9 @@ class Window:
 
     def replied(self, now: float, sent_at: float) -> None:
         """One reply came."""
-        known = self._latency_seconds
-        self._latency_seconds = now - sent_at if known is None else known + (now - sent_at - known) / 16
+        latency_seconds = now - sent_at
+        known = latency_seconds if self._latency_seconds is None else self._latency_seconds
+        self._latency_seconds = min(known + (latency_seconds - known) / 16, 2 * latency_seconds)
         if self.growing:
             self.size = min(self.most, self.size + 1)
         if self._round_began is None:
