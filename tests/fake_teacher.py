@@ -25,6 +25,7 @@ the methods above do:
 import argparse
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -155,6 +156,7 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background without it
     try:
         asyncio.run(main())
     except KeyboardInterrupt:
