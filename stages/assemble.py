@@ -17,6 +17,7 @@ from pydantic import Field
 from pipeline.data_card import write_card
 from pipeline.prompt import Prompt, problem_fields
 from pipeline.rows import Dropped, Example, Solution
+from pipeline.solutions import cut_off
 from pipeline.stage import PromptName, Rows, Stage, Work
 
 
@@ -67,7 +68,7 @@ class Assemble(Stage):
         write_dataset(examples, work.folder / "dataset")
 
     def _fault(self, row: Solution, taken: Counter[str]) -> str | None:
-        if row.cut and not row.kept_cut:
+        if cut_off(row) is not None:
             return "cut_off"
         if self.max_per_problem is not None and taken[row.problem.id] >= self.max_per_problem:
             return "surplus"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pydantic import Field
 
 from pipeline.rows import Dropped, Solution
+from pipeline.solutions import cut_off
 from pipeline.stage import Rows, Stage, Work
 
 WINDOW = 8
@@ -42,8 +43,8 @@ class Filter(Stage):
         whole = f"{row.thoughts}\n{row.text}".strip()
         words = len(f"{row.thoughts} {row.rationale}".split())
         repeated = repeated_share(whole)
-        if row.cut and not row.kept_cut:
-            return "cut_off", f"ended at its token limit, after {len(whole)} characters"
+        if (ended := cut_off(row)) is not None:
+            return "cut_off", ended
         if not row.text.strip():
             return "empty", "no text beside the thoughts" if row.thoughts else "no text"
         if self.require_answer and row.found is None:

@@ -35,8 +35,8 @@ class Rationalize(Stage):
     max_tokens: int | None = Field(default=None, ge=1)
     """Ceiling of one reply, in the teacher's tokens; None leaves it to the provider."""
     truncated: Truncated = "drop"
-    """What is done about a reply that ended there: `drop` marks it, and `filter` drops it; `escalate` asks for it once
-    more with a higher ceiling, and then does the same; `keep` lets it through `filter` as any other."""
+    """What is done about a reply that ended there: `drop` marks it, so that it has no vote and is dropped as cut_off;
+    `escalate` asks for it once more with a higher ceiling, and then does the same; `keep` takes it as any other."""
     escalate_to: int | None = Field(default=None, ge=1)
     """That higher ceiling; None is 4 x `max_tokens`."""
     stop: tuple[str, ...] = ()
