@@ -4,7 +4,7 @@ Every attempt is an intent in the ledger before it leaves, and every answer is i
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import NoReturn
@@ -19,54 +19,17 @@ from pipeline.teacher.keys import Wanted, messages_of
 from pipeline.teacher.ledger.ledger import Intent, Ledger, Outcome, Sample
 from pipeline.teacher.limits.gate import Gate
 from pipeline.teacher.limits.headers import is_busy
-from pipeline.teacher.limits.limits import Change, Flight, Limits
+from pipeline.teacher.limits.limits import Change
 from pipeline.teacher.manner import Manner
 from pipeline.teacher.prices import Rates, usd
 from pipeline.teacher.retrying import BusyError, FailedError, Patience
+from pipeline.teacher.sent import Refusals, Sent
 from pipeline.teacher.standing import GONE_SECONDS, MOST_REFUSALS, Standing
 from pipeline.teacher.tally import Tally
 from pipeline.teacher.transport import Answer, Transport
 
-MOST_REFUSED = 4
-"""Refusals of one request for a limit, after which it counts as failed where others were taken meanwhile."""
 FREE = Amount(requests=1)
 """A request that was answered with an error, or never left: nothing is billed for it."""
-
-
-@dataclass
-class Refusals:
-    """How often one request was refused for a limit."""
-
-    limits: Limits
-    _count: int = 0
-    _taken_before: int = 0
-
-    def add(self) -> None:
-        """Once more."""
-        self._taken_before = self._taken_before if self._count else self.limits.taken
-        self._count += 1
-
-    @property
-    def are_odd(self) -> bool:
-        """Again and again, while others were taken: then the fault lies in this request."""
-        return self._count >= MOST_REFUSED and self.limits.taken > self._taken_before
-
-
-@dataclass(frozen=True)
-class Sent:
-    """One request that left."""
-
-    number: int
-    """Its id in the ledger."""
-    wanted: Sequence[Wanted]
-    body: bytes
-    flight: Flight
-    charge: Callable[[Amount], None]
-    """Tells the budget what it used."""
-    is_first: bool
-    """It never failed before."""
-    is_odd: bool
-    """It was refused for a limit while others were taken."""
 
 
 @dataclass
@@ -148,9 +111,7 @@ class Sender:
 
     async def _leave(self, wanted: Sequence[Wanted], turn: int, is_first: bool, is_odd: bool) -> Sequence[Wanted]:
         first, manner = wanted[0], self.standing.manner
-        body = manner.shape(
-            self.teacher.model, messages_of(first.request), first.fields, first.request.index, len(wanted)
-        )
+        body = self.body(wanted, manner)
         most = self.budget.most(
             self.rates, len(body), len(wanted), first.limit, step=self.step, teacher=self.teacher.name
         )
@@ -163,18 +124,7 @@ class Sender:
             async with self.budget.reserved(most) as charge:
                 self.halt.check()
                 self.check_room()
-                number = await self.ledger.intend(
-                    Intent(
-                        run=self.run,
-                        step=self.step,
-                        identity=self.teacher.identity,
-                        model=self.teacher.model,
-                        first_index=first.request.index,
-                        max_tokens=first.limit,
-                        keys=tuple(one.key for one in wanted),
-                        body=body,
-                    )
-                )
+                number = await self.ledger.intend(self.intent(wanted, body))
                 self.tally.in_flight += 1
                 try:
                     answer = await self.transport.post(body)
@@ -182,6 +132,27 @@ class Sender:
                 finally:
                     self.tally.in_flight -= 1
                     self.tally.tell(self.progress, is_priced=self.rates is not None)
+
+    def intent(self, wanted: Sequence[Wanted], body: bytes) -> Intent:
+        """What the ledger notes of a request before it leaves."""
+        first = wanted[0]
+        return Intent(
+            run=self.run,
+            step=self.step,
+            identity=self.teacher.identity,
+            model=self.teacher.model,
+            first_index=first.request.index,
+            max_tokens=first.limit,
+            keys=tuple(one.key for one in wanted),
+            body=body,
+        )
+
+    def body(self, wanted: Sequence[Wanted], manner: Manner) -> bytes:
+        """What is sent for these samples."""
+        first = wanted[0]
+        return manner.shape(
+            self.teacher.model, messages_of(first.request), first.fields, first.request.index, len(wanted)
+        )
 
     async def _settle(self, sent: Sent, answer: Answer) -> Sequence[Wanted]:
         """Store what came and act on it; gives what is still to be asked, singly."""

@@ -15,8 +15,7 @@ from pipeline.teacher.batch.packing import Packing
 from pipeline.teacher.batch.queue import BatchQueue
 from pipeline.teacher.filling import grouped
 from pipeline.teacher.halt import HaltedError, together
-from pipeline.teacher.keys import Wanted, messages_of
-from pipeline.teacher.ledger.ledger import Intent
+from pipeline.teacher.keys import Wanted
 from pipeline.teacher.replies import Replies
 from pipeline.teacher.sending import Sender
 
@@ -126,10 +125,11 @@ class BatchFilling(Generic[RowT, R]):
         return asked
 
     async def _pack(self, group: Sequence[Wanted], packing: Packing) -> None:
-        if self._sender.standing.accepted:
-            await packing.put(self._intent(group))
+        sender = self._sender
+        if sender.standing.accepted:
+            await packing.put(sender.intent(group, sender.body(group, sender.standing.manner)))
         else:  # a wrong key, model or field shows at once, not after a day
-            await self._sender.send(group)
+            await sender.send(group)
 
     async def _unanswered(self, asked: Asked) -> list[list[Wanted]]:
         """What a round asked for in vain; once it is too much for asking it online, no more of it."""
@@ -175,18 +175,3 @@ class BatchFilling(Generic[RowT, R]):
                 requests = talk.send(replies)
         except StopIteration:
             return []
-
-    def _intent(self, group: Sequence[Wanted]) -> Intent:
-        sender, first = self._sender, group[0]
-        return Intent(
-            run=sender.run,
-            step=sender.step,
-            identity=sender.teacher.identity,
-            model=sender.teacher.model,
-            first_index=first.request.index,
-            max_tokens=first.limit,
-            keys=tuple(one.key for one in group),
-            body=sender.standing.manner.shape(
-                sender.teacher.model, messages_of(first.request), first.fields, first.request.index, len(group)
-            ),
-        )
