@@ -1,8 +1,10 @@
 """The ledger as a user handles it: told, settled, exported and imported."""
 
 import asyncio
+import io
 import json
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -251,9 +253,19 @@ def test_what_is_not_there_is_told_and_nothing_is_made(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_export_waits_for_the_step_that_asks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_export_waits_for_the_step_that_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, "failed")
-    held, free = threading.Event(), threading.Event()
+    held, free, told = threading.Event(), threading.Event(), threading.Event()
+
+    class Errors(io.StringIO):
+        """A capture that is emptied while another thread prints may lose a line: this one only grows."""
+
+        def write(self, text: str) -> int:
+            if "waiting for run 'two', step 'solve'" in text:
+                told.set()
+            return super().write(text)
+
+    monkeypatch.setattr(sys, "stderr", Errors())
 
     def step() -> None:
         with hold(tmp_path / "ledger.lock", "run 'two', step 'solve'"):
@@ -266,8 +278,7 @@ def test_an_export_waits_for_the_step_that_asks(tmp_path: Path, capsys: pytest.C
     exporting = threading.Thread(target=export, args=(tmp_path, tmp_path / "out.jsonl", None))
     exporting.start()
     try:
-        while "waiting for run 'two', step 'solve'" not in capsys.readouterr().err:
-            assert exporting.is_alive()
+        assert told.wait(timeout=30)
         assert not (tmp_path / "out.jsonl").exists()
     finally:
         free.set()
