@@ -382,15 +382,21 @@ def test_killed_while_replies_are_read_in_a_run_ends_with_the_same_bytes(tmp_pat
         with Ledger(path) as ledger:
             return int(ledger.rows("SELECT COUNT(*) FROM replies WHERE kind = ?", (kind,))[0][0])
 
-    undisturbed, project = project_in(tmp_path / "undisturbed"), project_in(tmp_path / "killed")
+    def killed(folder: Path) -> Project:
+        project = project_in(folder)
+        command = project.command("run", "all", "--config", "my.yaml", "--until", "check")
+        environment = project.environment()
+        with subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.DEVNULL) as process:
+            while not stored(project, "reply"):
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    assert process.wait(timeout=0.01) is None, "it ended before it was killed"
+            process.kill()
+        return project
+
+    undisturbed = project_in(tmp_path / "undisturbed")
     undisturbed.run_all("--until", "check")
-    command = project.command("run", "all", "--config", "my.yaml", "--until", "check")
-    with subprocess.Popen(command, cwd=project.folder, env=project.environment(), stderr=subprocess.DEVNULL) as process:
-        while not stored(project, "reply"):
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                assert process.wait(timeout=0.01) is None, "it ended before it was killed"
-        process.kill()
-    assert 0 < stored(project, "reply") < 2_000
+    tries = (killed(tmp_path / f"killed-{number}") for number in range(10))
+    project = next(met for met in tries if stored(met, "reply") < 2_000)  # a busy machine may look only after the last
     project.run_all("--until", "check")
     assert project.bytes_of() == undisturbed.bytes_of()
     assert (stored(project, "reply"), stored(project, "unknown")) == (2_000, 0)
