@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from pipeline.errors import UsageError
+from pipeline.rows import AnswerKind
 
 DEFAULT = Path(__file__).resolve().parent / "default.yaml"
 """The choices of somebody who chose nothing: the embedded teacher and generated problems."""
@@ -41,6 +42,11 @@ class Source(Choice):
     """Most problems taken of this source, from its beginning; None takes all."""
     licence: str | None = None
     """Travels with every row that is made from it."""
+    answer_kind: AnswerKind | None = None
+    """What its answers are; None infers it for each problem."""
+    judge: str | None = None
+    """`my_judge.py:same`, a function of the user's own that takes a reply's text and the gold answer and says whether
+    it is right (True, False, or None where it cannot tell); None compares by our rules."""
     kind: Literal["reasoning", "general"] = "reasoning"
 
 
@@ -107,6 +113,8 @@ class TeacherChoice(Choice):
     """Ask through the provider's batch API: half the price, up to 24 hours a round."""
     price: Price | None = None
     """None looks the price up; local weights cost nothing."""
+    terms: str | None = None
+    """Its terms of use (a name or an address); travels with every row that is made of its replies."""
 
     @model_validator(mode="after")
     def _one_of_three(self) -> "TeacherChoice":
@@ -148,6 +156,8 @@ class Choices(Choice):
     """Most requests that this run may send, each attempt counted; None sets no cap."""
     max_failure_share: float = Field(default=0.02, ge=0, le=1)
     """Largest share of a step's samples that may be given up after retries; they are dropped as teacher_error."""
+    max_loss_share: float | None = Field(default=None, ge=0, le=1)
+    """Largest share of the loaded problems of which a step may leave nothing; None lets any be lost."""
     set: Mapping[str, Any] = {}
     """`step.field: value`, over what the recipe chose."""
     base: Path = Field(default=Path(), exclude=True)

@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.answers import judge
+from pipeline.answers import compare as compare_answer
 from pipeline.choices import nearest
 from pipeline.errors import UsageError
 from pipeline.jsonl import StoredRows
@@ -260,7 +260,7 @@ def _verdicts(made: Sequence[Solution | Dropped], problem: Problem) -> list[bool
     verdicts = []
     for sample in made:
         if isinstance(sample, Solution):
-            verdict = judge(sample.found, problem)
+            verdict = compare_answer(sample.found, problem)
             verdicts += [verdict == "right"] if verdict != "unverifiable" else []
         elif sample.reason not in UNASKED:
             verdicts.append(False)

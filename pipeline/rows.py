@@ -8,6 +8,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+AnswerKind = Literal["number", "expression", "choice", "yes_no", "date", "list", "set", "text", "code"]
+"""What an answer is, which decides how it is found and compared."""
+Outcome = Literal["right", "wrong", "unverifiable"]
+"""What a comparison with gold came to; unverifiable: there is no gold answer, or no rule that could tell."""
+
 
 class Row(BaseModel):
     """What every row has."""
@@ -29,6 +34,17 @@ class Message(BaseModel):
     content: str
 
 
+class InputOutput(BaseModel):
+    """What a program must print for what it is given."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: str
+    """Given on standard input."""
+    output: str
+    """Wanted on standard output; compared line by line without the spaces at the ends."""
+
+
 class Problem(Row):
     """A question, with its gold answer where one is known.
 
@@ -40,12 +56,18 @@ class Problem(Row):
     """Gold; None where nobody knows it."""
     choices: tuple[str, ...] = ()
     """Options of a multiple-choice question, in order: (a), (b), ...; empty for any other."""
+    answer_kind: AnswerKind | None = None
+    """None infers it from gold and choices."""
+    tests: tuple[str | InputOutput, ...] = ()
+    """Of a question that asks for code: statements that must run after it (`assert f(2) == 4`), or what its program
+    must print; empty for any other."""
     kind: Literal["reasoning", "general"] = "reasoning"
     source: str = ""
     """Where it came from, as the user named it."""
     licence: str | None = None
     scorer: str | None = None
-    """`reasoning_gym:NAME` where the generator brings its own scorer; None compares with the gold answer."""
+    """`reasoning_gym:NAME` where the generator brings its own scorer, `python:FILE:FUNCTION@HASH` where the user does;
+    None compares with the gold answer."""
     metadata: dict[str, Any] = {}
     """What that scorer needs; empty for all others."""
 
@@ -71,8 +93,16 @@ class Solution(Row):
     """It was cut, and its step was told to keep such replies: `filter` judges it as any other."""
     hinted: bool = False
     """The teacher was shown the gold answer and asked for the reasons."""
-    verdict: Literal["right", "wrong", "unverifiable"] | None = None
-    """Set by `check`; None before it."""
+    logprob: float | None = None
+    """Mean natural log-probability of the reply's tokens; None where it was not asked for."""
+    verdict: Outcome | None = None
+    """Set by `check`, and by `grade` where no rule could tell; None before."""
+    pass_rate: float | None = None
+    """Set by `check`: share of all samples of the problem, 0..1, that are right; None before it and without gold."""
+    wrong_steps: tuple[str, ...] = ()
+    """Set by `check`: steps of arithmetic in the reasoning that do not hold (`3 + 4 = 8`)."""
+    judge_score: float | None = None
+    """Set by `grade`: what a model thinks of it, 0..1; None before it."""
     vote_share: float | None = None
     """Set by `vote`: share of all samples of the problem, 0..1, that gave this answer; None before it."""
     teacher: str
@@ -96,9 +126,14 @@ class Example(Row):
     problem_id: str
     answer: str | None = None
     """The final answer that the completion states; None where it states none."""
+    label: Literal["gold", "vote", "judge"] | None = None
+    """What vouches for the answer: the gold one, the majority of the samples, a model; None where nothing does."""
     source: str = ""
     licence: str | None = None
+    """Of the problem."""
     teacher: str = ""
+    terms: str | None = None
+    """Of the teacher, as the user named them."""
     keys: tuple[str, ...] = ()
 
 

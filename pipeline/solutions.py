@@ -1,6 +1,7 @@
 """How a stage asks for solutions of one problem, what it does about cut replies, and what it makes of all of them."""
 
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Literal
 
 from pipeline.answers import find, normalise, split
@@ -87,9 +88,14 @@ def read_solution(
         cut=cut,
         kept_cut=cut and truncated == "keep",
         hinted=hinted,
+        logprob=_mean_logprob(replies[0]),
         teacher=teacher,
         keys=tuple(reply.key for reply in replies),
     )
+
+
+def _mean_logprob(reply: Reply) -> float | None:
+    return fmean(token.logprob for token in reply.logprobs) if reply.logprobs else None
 
 
 def cut_off(row: Solution) -> str | None:

@@ -20,9 +20,9 @@ from pipeline.answers.canonical import LETTERS, SYMBOLS, option
 from pipeline.choices import Source, nearest
 from pipeline.entries import entries, stem
 from pipeline.errors import UsageError
-from pipeline.rows import Problem
+from pipeline.rows import InputOutput, Problem
 
-FIELDS = ("id", "question", "answer", "choices")
+FIELDS = ("id", "question", "answer", "choices", "tests")
 OFTEN_NAMED = {
     "question": ("problem", "prompt", "query", "input", "instruction", "text"),
     "answer": ("gold", "solution", "target", "output", "label", "answerKey", "expected"),
@@ -85,6 +85,8 @@ def _problem(entry: dict[str, Any], source: Source, place: str) -> Problem:
         question=question.strip(),
         answer=_letter(answer, labels, choices, place) if choices and answer is not None else answer,
         choices=choices,
+        answer_kind=source.answer_kind,
+        tests=_tests(_field(entry, "tests", source, place), place),
         kind=source.kind,
         source=source.path,
         licence=source.licence,
@@ -151,8 +153,30 @@ def _choices(value: Any, place: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(str(label) for label, _ in pairs), tuple(str(text) for _, text in pairs)
 
 
+def _tests(value: Any, place: str) -> tuple[str | InputOutput, ...]:
+    """Tests of a question that asks for code: statements, objects with `input` and `output`, or both lists of APPS."""
+    if isinstance(value, str) and value.strip():
+        value = _from_cell(value)
+    match value:
+        case None | "" | [] | {}:
+            return ()
+        case str(statements):
+            return (statements,)
+        case {"inputs": list(inputs), "outputs": list(outputs)} if len(inputs) == len(outputs):
+            return tuple(InputOutput(input=str(i), output=str(o)) for i, o in zip(inputs, outputs, strict=True))
+        case list(tests) if all(isinstance(test, str) or {"input", "output"} <= set(test) for test in tests):
+            return tuple(
+                test if isinstance(test, str) else InputOutput(input=str(test["input"]), output=str(test["output"]))
+                for test in tests
+            )
+    raise UsageError(
+        f"{place}: tests are not statements or inputs with outputs, found {value!r:.60}",
+        'a list of texts like "assert f(2) == 4", or of {"input": "2", "output": "4"}',
+    )
+
+
 def _from_cell(cell: str) -> Any:
-    """Choices in a cell of a CSV file, where they are JSON."""
+    """Choices or tests in a cell of a CSV file, where they are JSON."""
     try:
         return json.loads(cell)
     except json.JSONDecodeError:

@@ -8,7 +8,7 @@ Source  Yuan et al. 2023, "Scaling Relationship on Learning Mathematical Reasoni
 
 from collections.abc import Iterator
 
-from pipeline.answers import judge
+from pipeline.answers import compare
 from pipeline.rows import Dropped, Solution
 from pipeline.solutions import cut_off
 from pipeline.stage import Rows, Stage, Work
@@ -32,7 +32,7 @@ class Check(Stage):
     def _judged(self, row: Solution) -> Solution | Dropped:
         if (ended := cut_off(row)) is not None:
             return Dropped(id=row.id, reason="cut_off", detail=ended)
-        verdict = judge(row.found, row.problem)
+        verdict = compare(row.found, row.problem)
         if verdict != "wrong":
             return row.model_copy(update={"verdict": verdict})
         if row.found is None:

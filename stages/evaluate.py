@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.answers import find, judge
+from pipeline.answers import compare, find
 from pipeline.errors import StageError
 from pipeline.jsonl import write_json
 from pipeline.prompt import problem_fields
@@ -198,7 +198,7 @@ def _read(problem: Problem, model: Model, written: Generated) -> Prediction:
         model=model,
         text=written.text,
         found=found,
-        right=judge(found, problem) == "right",
+        right=compare(found, problem) == "right",
         cut=written.cut,
         tokens=written.tokens,
     )

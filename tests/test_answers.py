@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.answers import find, judge, normalise, split, symbolic
+from pipeline.answers import compare, find, normalise, split, symbolic
 from pipeline.answers.symbolic import SymbolicProcess, shared_process
 from pipeline.answers.symbolic_process import evaluate
 from pipeline.errors import StageError
@@ -211,7 +211,7 @@ def test_an_option_is_found_as_its_letter(text: str, expected: str | None) -> No
 def test_options_within_the_question_are_known() -> None:
     within = problem("C", question="Where? Answer choices: (A) store, (B) neck, (C) box.")
     assert find("The neck is no box. The answer is (C) box.", within) == "c"
-    assert judge("c", within) == "right"
+    assert compare("c", within) == "right"
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_the_rationale_is_parted_from_the_answer(text: str, rationale: str, sent
 def test_plain_answers_are_judged_without_a_second_process(found: str | None, gold: str | None, verdict: str) -> None:
     shared_process().close()
     shared_process.cache_clear()
-    assert judge(found, problem(gold)) == verdict
+    assert compare(found, problem(gold)) == verdict
     assert shared_process.cache_info().misses == 0
 
 
@@ -269,7 +269,7 @@ def test_plain_answers_are_judged_without_a_second_process(found: str | None, go
     ],
 )
 def test_expressions_are_compared_by_what_they_mean(found: str, gold: str, verdict: str) -> None:
-    assert judge(found, problem(gold)) == verdict
+    assert compare(found, problem(gold)) == verdict
 
 
 @pytest.mark.parametrize(
@@ -278,12 +278,12 @@ def test_expressions_are_compared_by_what_they_mean(found: str, gold: str, verdi
 )
 def test_a_generated_problem_is_judged_by_its_own_scorer(found: str, verdict: str) -> None:
     countdown = problem("(1 + 2) * 3", scorer="reasoning_gym:countdown", metadata={"numbers": [1, 2, 3], "target": 9})
-    assert judge(found, countdown) == verdict
+    assert compare(found, countdown) == verdict
 
 
 def test_a_part_of_the_marks_is_not_right() -> None:
     """The scorer of chain_sum gives marks to every text with the number in it."""
-    assert judge("18 and a half", problem("18", scorer="reasoning_gym:chain_sum")) == "wrong"
+    assert compare("18 and a half", problem("18", scorer="reasoning_gym:chain_sum")) == "wrong"
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_a_part_of_the_marks_is_not_right() -> None:
 def test_an_answer_is_never_run_as_a_program(generator: str, attack: str, tmp_path: Path) -> None:
     path = tmp_path / "run"
     entry = {"numbers": [1], "target": 1, "valid_answers": ["Q"], "variables": ["x"]}
-    judge(attack.format(path=path), problem("1", scorer=f"reasoning_gym:{generator}", metadata=entry))
+    compare(attack.format(path=path), problem("1", scorer=f"reasoning_gym:{generator}", metadata=entry))
     assert not path.exists()
 
 
@@ -328,13 +328,13 @@ def test_nothing_else_is_worked_out(code: str) -> None:
 
 
 def test_an_input_that_hangs_costs_that_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert judge("2 + x", problem("x + 2")) == "right"
+    assert compare("2 + x", problem("x + 2")) == "right"
     monkeypatch.setattr(symbolic, "TIME_LIMIT_SECONDS", 0.7)
     began = time.monotonic()
-    assert judge("9^{9^{9^{9^9}}}", problem("x + 1")) == "wrong"
+    assert compare("9^{9^{9^{9^9}}}", problem("x + 1")) == "wrong"
     assert time.monotonic() - began < 5
     monkeypatch.undo()
-    assert judge("3 + x", problem("x + 3")) == "right"
+    assert compare("3 + x", problem("x + 3")) == "right"
 
 
 def test_a_process_that_was_killed_is_replaced() -> None:
@@ -350,7 +350,7 @@ def test_a_process_that_was_killed_is_replaced() -> None:
 def test_checks_work_in_threads() -> None:
     verdicts: list[str] = []
     threads = [
-        threading.Thread(target=lambda n=n: verdicts.append(judge(f"{n} + x", problem(f"x + {n % 2}"))))
+        threading.Thread(target=lambda n=n: verdicts.append(compare(f"{n} + x", problem(f"x + {n % 2}"))))
         for n in range(4)
     ]
     for thread in threads:
@@ -396,7 +396,7 @@ def test_four_models_solutions_of_gsm8k_get_their_true_labels() -> None:
     for row in real("gsm8k/example_model_solutions.jsonl"):
         item = problem(row.pop("ground_truth").rpartition("A: ")[2], question=row.pop("question"))
         for model, solution in row.items():
-            verdict = judge(find(solution["solution"], item), item)
+            verdict = compare(find(solution["solution"], item), item)
             assert (verdict == "right") == solution["is_correct"], (model, item.question)
             right[model] += verdict == "right"
     assert list(right.values()) == [286, 515, 458, 742]
@@ -412,5 +412,5 @@ def test_raw_completions_of_palm_are_read_rightly(name: str, right: int) -> None
     for row in real(f"palm/{name}.jsonl"):
         choices = tuple(row.get("choices", ()))
         item = problem(row.get("gold") or row["gold_equation"], choices, question=row["question"])
-        verdicts[judge(find(row["completion"], item), item)] += 1
+        verdicts[compare(find(row["completion"], item), item)] += 1
     assert verdicts["right"] == right

@@ -2,6 +2,6 @@
 
 from pipeline.answers.canonical import normalise
 from pipeline.answers.extract import find, split
-from pipeline.answers.verdict import judge
+from pipeline.answers.verdict import compare
 
-__all__ = ["find", "judge", "normalise", "split"]
+__all__ = ["compare", "find", "normalise", "split"]

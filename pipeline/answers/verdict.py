@@ -2,14 +2,13 @@
 
 import re
 from functools import lru_cache
-from typing import Literal
 
 import yaml
 
 from pipeline.answers.canonical import is_percentage, normalise, number, tidy
 from pipeline.answers.symbolic import shared_process
 from pipeline.generated import Address
-from pipeline.rows import Problem
+from pipeline.rows import Outcome, Problem
 
 LONGEST_EXPRESSION = 500
 """Characters; a longer answer is compared as text."""
@@ -17,10 +16,8 @@ LATEX_TEXT = re.compile(r"\\(?:text|mathrm|mbox)\s*\{[^{}]*\}")
 LATEX_COMMAND = re.compile(r"\\[A-Za-z]+")
 FUNCTIONS = {"sin", "cos", "tan", "cot", "sec", "csc", "log", "exp", "sqrt", "abs", "min", "max", "mod", "arcsin"}
 
-Verdict = Literal["right", "wrong", "unverifiable"]
 
-
-def judge(found: str | None, problem: Problem) -> Verdict:
+def compare(found: str | None, problem: Problem) -> Outcome:
     """Whether a found answer is right.
 
     Right is what is equal in canonical form, or as an expression, or has full marks from the generator's own scorer.
