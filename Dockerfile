@@ -2,6 +2,8 @@
 #   docker build -t cot-distill .
 #   docker run --rm --init --gpus all --shm-size 8g --user $(id -u):$(id -g) -v $PWD:/work -w /work \
 #       -e OPENAI_API_KEY cot-distill run all --config my.yaml
+# To run the programs of problems with tests, in a sandbox inside, it also takes:
+#       --security-opt seccomp=unconfined --security-opt apparmor=unconfined
 
 # Any Debian with Python 3.11 or newer, its venv and its headers.
 ARG BASE_IMAGE=python:3.12-slim-bookworm
@@ -17,9 +19,9 @@ print(*file['build-system']['requires'], *project['dependencies'], *extras['trai
 FROM ${BASE_IMAGE}
 
 # gcc compiles pycosat, which reasoning-gym asks for, and the kernels that torch writes while it runs; ca-certificates are
-# for teachers behind https.
+# for teachers behind https, bubblewrap for programs that a model wrote.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends ca-certificates gcc libc6-dev \
+    && apt-get install --yes --no-install-recommends bubblewrap ca-certificates gcc libc6-dev \
     && rm -rf /var/lib/apt/lists/*
 
 # Any uid may run the image, in /etc/passwd or not: everybody may write to its home.

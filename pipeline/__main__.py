@@ -125,6 +125,30 @@ def show(
 
 
 @app.command()
+def lineage(
+    row: Annotated[str, typer.Argument(metavar="ROW", help="Id of a row, as `show` tells it.")],
+    run_name: Annotated[str, typer.Option("--run", help="Name of the run.")] = "first",
+    step: Annotated[str, typer.Option("--step", help="A step that wrote or dropped it.")] = "assemble",
+    raw: Annotated[bool, typer.Option("--raw", help="Requests and replies whole, as they were sent and came.")] = False,
+) -> None:
+    """Show where a row came from: its problem, and each reply with its request, teacher, date and price."""
+    from pipeline.lineage import print_lineage
+
+    print_lineage(OUTPUTS, run_name, step, row, raw)
+
+
+@app.command()
+def forget(
+    source: Annotated[str, typer.Option("--source", metavar="PATH", help="As it stands in the choices.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it now; else only tell what would go.")] = False,
+) -> None:
+    """Remove a source and everything made from it, over all runs; other sources' replies stay."""
+    from pipeline.forget import forget as forget_now
+
+    forget_now(OUTPUTS, source, yes)
+
+
+@app.command()
 def recipes() -> None:
     """List the recipes: name, first line, source."""
     from pipeline.show import print_recipes

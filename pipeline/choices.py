@@ -163,6 +163,11 @@ class Choices(Choice):
     base: Path = Field(default=Path(), exclude=True)
     """Folder of the file: paths in it are relative to it."""
 
+    @property
+    def terms(self) -> dict[str, str]:
+        """Teacher -> its terms of use, of those that have any."""
+        return {name: teacher.terms for name, teacher in self.teachers.items() if teacher.terms is not None}
+
     @model_validator(mode="after")
     def _has_main_teacher(self) -> "Choices":
         if "main" not in self.teachers:

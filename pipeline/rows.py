@@ -96,13 +96,14 @@ class Solution(Row):
     logprob: float | None = None
     """Mean natural log-probability of the reply's tokens; None where it was not asked for."""
     verdict: Outcome | None = None
-    """Set by `check`, and by `grade` where no rule could tell; None before."""
+    """Set by `check`, by `grade` where no rule could tell, by `vote` for one with a right answer; else None."""
     pass_rate: float | None = None
     """Set by `check`: share of all samples of the problem, 0..1, that are right; None before it and without gold."""
     wrong_steps: tuple[str, ...] = ()
     """Set by `check`: steps of arithmetic in the reasoning that do not hold (`3 + 4 = 8`)."""
     judge_score: float | None = None
-    """Set by `grade`: what a model thinks of it, 0..1; None before it."""
+    """Set by `grade`: mean of a model's votes, 0..1 (how many say it is the gold answer, or the score that they give);
+    None before it."""
     vote_share: float | None = None
     """Set by `vote`: share of all samples of the problem, 0..1, that gave this answer; None before it."""
     teacher: str

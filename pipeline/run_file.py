@@ -24,7 +24,7 @@ def describe(choices: Choices, steps: Sequence[Step]) -> dict[str, Any]:
         "run": choices.run,
         "recipe": choices.recipe,
         "choices": told,
-        "steps": [{"name": step.name, "stage": step.stage.name()} for step in steps],
+        "steps": [{"name": step.name, "stage": step.stage.name(), "rows": list(step.rows)} for step in steps],
         "versions": {name: version for name in PACKAGES if (version := _version(name))},
         "git": _git_commit(),
         "python": platform.python_version(),

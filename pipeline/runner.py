@@ -10,7 +10,9 @@ from typing import Any
 
 from pipeline import recipe
 from pipeline.choices import Choices, nearest
+from pipeline.data_card import write_cards
 from pipeline.errors import BudgetError, UsageError
+from pipeline.funnel import FUNNEL, check_losses, funnel_of, write_funnel
 from pipeline.jsonl import StoredRows, write_json
 from pipeline.lock import hold
 from pipeline.making import make_rows
@@ -19,6 +21,7 @@ from pipeline.progress import Display, Progress, StepProgress
 from pipeline.recipe import Step
 from pipeline.record import RECORD, Record, hash_folder
 from pipeline.report import write_report
+from pipeline.report.files import RunFiles
 from pipeline.rows import Row
 from pipeline.run_file import describe
 from pipeline.stage import Work
@@ -86,8 +89,10 @@ class Runner:
             self._require_inputs(chosen[0].step)
         if all(item.state == "kept" for item in chosen):
             self._kept(chosen)
-            if not (self.folder / "report.html").is_file():
+            if not all((self.folder / name).is_file() for name in (FUNNEL, "report.html")):
+                self._write_books()
                 write_report(self.folder)
+            self._check_losses()
             return
         with hold(self.folder / "lock", f"run {self.choices.run!r}"), ExitStack() as stack:
             self.logs.mkdir(parents=True, exist_ok=True)
@@ -98,6 +103,7 @@ class Runner:
             guard(chosen, self.folder, redo, lambda step: self._paid_again(step, teachers))
             teachers.check(_asked(item.step for item in chosen if item.state != "kept"))
             write_json(self.folder / "run.json", describe(self.choices, self.steps()))
+            (self.folder / FUNNEL).unlink(missing_ok=True)
             try:
                 for item in chosen:
                     try:
@@ -106,7 +112,24 @@ class Runner:
                         raise with_way_on(error, item.step, self.steps(), self.folder) from None
             finally:
                 write_json(self.folder / "usage.json", teachers.usage())
+                self._write_books()
             write_report(self.folder)
+            self._check_losses()
+
+    def _write_books(self) -> None:
+        """Tell how every problem and sample ended, in `funnel.json` and on the data set's card."""
+        run = RunFiles.read(self.folder)
+        funnel = funnel_of(run)
+        write_cards(run, funnel)
+        write_funnel(self.folder, funnel)
+
+    def _check_losses(self) -> None:
+        """Hold what is made so far to `max_loss_share`, before anything more is paid for."""
+        if self.choices.max_loss_share is None:
+            return
+        funnel = funnel_of(RunFiles.read(self.folder))
+        if funnel is not None:
+            check_losses(funnel, self.choices.run, self.choices.max_loss_share)
 
     def _kept(self, chosen: Sequence[Planned]) -> None:
         with Display(self.folder) as display:
@@ -130,6 +153,7 @@ class Runner:
         if old and old.output and not forced:
             for line in old.differences(record):
                 display.say(f"{step.name}: {line}")
+        self._check_losses()
         with display.step(step.name) as progress:
             self._make(step, record, teachers, progress)
 

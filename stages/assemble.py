@@ -1,29 +1,33 @@
 """Make the data set: what the student reads, what it must write, and where each row came from.
 
 Reads   Solution
-Writes  Example, and `dataset/`: Parquet and a card; drops carry cut_off, duplicate, surplus, no_thoughts,
-        no_rationale or no_answer
+Writes  Example, and `dataset/train.parquet`, beside which the run puts a card; drops carry cut_off, duplicate,
+        surplus, no_thoughts, no_rationale or no_answer
 Source  two rows an item, label and rationale: Hsieh et al. 2023, "Distilling Step-by-Step!", arXiv:2305.02301,
         section 3.2; the think block: DeepSeek-AI 2025, "DeepSeek-R1", arXiv:2501.12948, section 2.3.3
 """
 
+import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from pipeline.data_card import write_card
 from pipeline.prompt import Prompt, problem_fields
 from pipeline.rows import Dropped, Example, Solution
 from pipeline.solutions import cut_off
 from pipeline.stage import PromptName, Rows, Stage, Work
 
+AT_ONCE = 1000
+"""Examples that are held in memory and written as one row group."""
+
 
 class Assemble(Stage):
     """Chat rows for supervised fine-tuning."""
 
+    version = 2
     reads = Solution
     writes = Example
 
@@ -45,27 +49,32 @@ class Assemble(Stage):
     max_per_problem: int | None = Field(default=None, ge=1)
     """Most solutions a problem, first ones first; None keeps all."""
 
+    terms: Mapping[str, str] = {}
+    """Teacher -> its terms of use, which travel with every row that is made of its replies."""
+
     def run(self, rows: Rows[Solution], work: Work) -> Iterator[Example | Dropped]:
-        """Write examples and, when all are there, the data set."""
+        """Write the examples, to the data set too."""
+        return with_dataset(self._assembled(rows, work), work.folder / "dataset")
+
+    def _assembled(self, rows: Rows[Solution], work: Work) -> Iterator[Example | Dropped]:
         work.progress.total(len(rows))
         label, rationale = work.prompt(self.prompt), self.rationale_prompt and work.prompt(self.rationale_prompt)
-        seen: set[tuple[str, str]] = set()
+        seen: set[bytes] = set()
         taken: Counter[str] = Counter()
-        examples: list[Example] = []
         for row in rows:
             work.progress.advance()
             if fault := self._fault(row, taken):
                 yield Dropped(id=row.id, reason=fault)
                 continue
             made = self._examples(row, label, rationale or None)
-            if self.distinct and all((row.problem.id, example.completion) in seen for example in made):
-                yield Dropped(id=row.id, reason="duplicate")
-                continue
-            seen.update((row.problem.id, example.completion) for example in made)
+            if self.distinct:
+                digests = {_digest(example) for example in made}
+                if digests <= seen:
+                    yield Dropped(id=row.id, reason="duplicate")
+                    continue
+                seen |= digests
             taken[row.problem.id] += 1
-            examples += made
             yield from made
-        write_dataset(examples, work.folder / "dataset")
 
     def _fault(self, row: Solution, taken: Counter[str]) -> str | None:
         if cut_off(row) is not None:
@@ -112,19 +121,34 @@ class Assemble(Stage):
             weight=weight,
             problem_id=row.problem.id,
             answer=None if task == "rationale" else answer,
+            label="gold" if task == "label" and answer == row.problem.answer is not None else _label(row),
             source=row.problem.source,
             licence=row.problem.licence,
             teacher=row.teacher,
+            terms=self.terms.get(row.teacher),
             keys=row.keys,
         )
 
 
-def write_dataset(examples: list[Example], folder: Path) -> None:
-    """Write `train.parquet` and a card, so that `datasets.load_dataset(folder)` opens it."""
+def _label(row: Solution) -> Literal["gold", "vote", "judge"] | None:
+    """What vouches for the answer that the teacher gave."""
+    if row.judge_score is not None:
+        return "judge"
+    if row.verdict == "right":
+        return "gold"
+    return None if row.vote_share is None or row.verdict == "wrong" else "vote"
+
+
+def _digest(example: Example) -> bytes:
+    """The same for equal completions of one problem, and small: a million stand in memory."""
+    return hashlib.blake2b(f"{example.problem_id}\n{example.completion}".encode(), digest_size=16).digest()
+
+
+def with_dataset(rows: Iterable[Example | Dropped], folder: Path) -> Iterator[Example | Dropped]:
+    """Pass rows on, and write the examples to `train.parquet`, so that `datasets.load_dataset(folder)` opens it."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    folder.mkdir(exist_ok=True)
     turn = pa.struct([("role", pa.string()), ("content", pa.string())])
     schema = pa.schema(
         [
@@ -135,18 +159,27 @@ def write_dataset(examples: list[Example], folder: Path) -> None:
             ("weight", pa.float64()),
             ("problem_id", pa.string()),
             ("answer", pa.string()),
+            ("label", pa.string()),
             ("source", pa.string()),
             ("licence", pa.string()),
             ("teacher", pa.string()),
+            ("terms", pa.string()),
             ("keys", pa.list_(pa.string())),
         ]
     )
-    columns = [
-        {
-            **example.model_dump(mode="json", exclude={"parent"}),
-            "completion": [{"role": "assistant", "content": example.completion}],
-        }
-        for example in examples
-    ]
-    pq.write_table(pa.Table.from_pylist(columns, schema=schema), folder / "train.parquet")
-    write_card(examples, folder / "README.md")
+    folder.mkdir(exist_ok=True)
+    with pq.ParquetWriter(folder / "train.parquet", schema) as writer:
+        held: list[Example] = []
+        for row in rows:
+            if isinstance(row, Example):
+                held.append(row)
+            if len(held) == AT_ONCE:
+                writer.write_table(pa.Table.from_pylist([_record(example) for example in held], schema=schema))
+                held.clear()
+            yield row
+        writer.write_table(pa.Table.from_pylist([_record(example) for example in held], schema=schema))
+
+
+def _record(example: Example) -> dict[str, object]:
+    completion = [{"role": "assistant", "content": example.completion}]
+    return {**example.model_dump(mode="json", exclude={"parent"}), "completion": completion}

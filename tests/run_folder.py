@@ -6,17 +6,20 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.funnel import funnel_of, write_funnel
 from pipeline.record import Counts, Record
+from pipeline.report.files import RunFiles
 
 STEPS = [
-    ("load-train", "load"),
-    ("load-eval", "load"),
-    ("solve", "solve"),
-    ("check", "check"),
-    ("assemble", "assemble"),
-    ("train", "train"),
-    ("evaluate", "evaluate"),
+    ("load-train", "load", ()),
+    ("load-eval", "load", ()),
+    ("solve", "solve", ("load-train",)),
+    ("check", "check", ("solve",)),
+    ("assemble", "assemble", ("check",)),
+    ("train", "train", ("assemble",)),
+    ("evaluate", "evaluate", ("load-eval",)),
 ]
+"""Name, stage, and the steps whose rows it reads."""
 
 
 def run_folder(outputs: Path, question: str = "What is {a} + {b} - {c}?") -> Path:
@@ -98,6 +101,7 @@ def run_folder(outputs: Path, question: str = "What is {a} + {b} - {c}?") -> Pat
         folder / "evaluate" / "timings.json",
         {"seconds": {"base": 31.2, "base_few_shot": 44.9, "student": 29.8, "teacher": 18.1}},
     )
+    write_funnel(folder, funnel_of(RunFiles.read(folder)))
     return folder
 
 
@@ -116,7 +120,7 @@ def _about() -> dict[str, Any]:
             "student": {"model": "embedded"},
             "budget_usd": None,
         },
-        "steps": [{"name": name, "stage": stage} for name, stage in STEPS],
+        "steps": [{"name": name, "stage": stage, "rows": rows} for name, stage, rows in STEPS],
         "versions": {"torch": "2.13.0", "transformers": "5.23.0", "trl": "1.16.0", "openai": "3.54.0"},
         "git": "8e5aa6c-dirty",
         "python": "3.11.7",
@@ -212,7 +216,7 @@ def _step(
     reasons = [row["reason"] for row in dropped]
     record = Record(
         step=name,
-        stage=dict(STEPS)[name],
+        stage=next(stage for step, stage, _ in STEPS if step == name),
         version=1,
         fields=fields,
         inputs={other: f"hash of {other}" for other in inputs},

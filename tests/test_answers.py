@@ -3,11 +3,6 @@
 import json
 import os
 import random
-import signal
-import subprocess
-import sys
-import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.answers import compare, find, normalise, split, symbolic
-from pipeline.answers.symbolic import SymbolicProcess, shared_process
-from pipeline.answers.symbolic_process import evaluate
-from pipeline.errors import StageError
+from pipeline.answers import compare, find, normalise, split
 from pipeline.rows import Problem
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
@@ -154,7 +146,7 @@ FOUND = [
     ("The answer is (10 * 45).", "450", "(10 * 45)"),
     ("The answer is ((173 + 103) - 86).", "190", "((173 + 103) - 86)"),
     ("The answer is 5 + 3 = 8.", "8", "8"),
-    ("The answer is 10-15.", "10", "10"),
+    ("The answer is 10-15.", "10", "10-15"),
     ("The answer is 50%.", "0.5", "50%"),
     ("The answer is COVID-19.", "19", "19"),
     (r"The answer is $\frac{3}{4}$ of it.", "3/4", "3/4"),
@@ -234,163 +226,6 @@ def test_the_rationale_is_parted_from_the_answer(text: str, rationale: str, sent
     assert split(text) == (rationale, sentence)
 
 
-@pytest.mark.parametrize(
-    ("found", "gold", "verdict"),
-    [
-        ("18", "18", "right"), ("18.0", "18", "right"), ("19", "18", "wrong"), (None, "18", "wrong"),
-        ("18", None, "unverifiable"), (None, None, "unverifiable"), ("50%", "0.5", "right"), ("50%", "50", "right"),
-        ("50", "50%", "wrong"), ("George Washington.", "george washington", "right"),
-        ("Washington", "Lincoln", "wrong"),
-        ("true", "yes", "right"), ("x", "18", "wrong"), ("(10 * 45)", "( 10.0 * 45.0 )", "right"),
-    ],
-)  # fmt: skip
-def test_plain_answers_are_judged_without_a_second_process(found: str | None, gold: str | None, verdict: str) -> None:
-    shared_process().close()
-    shared_process.cache_clear()
-    assert compare(found, problem(gold)) == verdict
-    assert shared_process.cache_info().misses == 0
-
-
-@pytest.mark.parametrize(
-    ("found", "gold", "verdict"),
-    [
-        (r"\pi/2", r"\frac{\pi}{2}", "right"),
-        (r"\sqrt{18}", r"3\sqrt{2}", "right"),
-        ("1024", "2^10", "right"),
-        ("2 ** 10", "1024", "right"),
-        ("(x+1)^2", "x^2 + 2x + 1", "right"),
-        ("(1,2)", "(1, 2)", "right"),
-        ("[1,2]", "(1, 2)", "wrong"),
-        (r"\{2, 1\}", r"\{1, 2\}", "right"),
-        (r"\sin x", "sin(x)", "right"),
-        ("x + 2", "x + 1", "wrong"),
-        (r"0.5 + \sqrt{2}", r"\frac{1}{", "unverifiable"),
-        ("the sum of all", "x + 1", "wrong"),
-    ],
-)
-def test_expressions_are_compared_by_what_they_mean(found: str, gold: str, verdict: str) -> None:
-    assert compare(found, problem(gold)) == verdict
-
-
-@pytest.mark.parametrize(
-    ("found", "verdict"),
-    [("(1 + 2) * 3", "right"), ("3 * (2 + 1)", "right"), ("9", "wrong"), ("1 + 2 + 3", "wrong"), ("", "wrong")],
-)
-def test_a_generated_problem_is_judged_by_its_own_scorer(found: str, verdict: str) -> None:
-    countdown = problem("(1 + 2) * 3", scorer="reasoning_gym:countdown", metadata={"numbers": [1, 2, 3], "target": 9})
-    assert compare(found, countdown) == verdict
-
-
-def test_a_part_of_the_marks_is_not_right() -> None:
-    """The scorer of chain_sum gives marks to every text with the number in it."""
-    assert compare("18 and a half", problem("18", scorer="reasoning_gym:chain_sum")) == "wrong"
-
-
-@pytest.mark.parametrize(
-    "attack",
-    [
-        "__import__('os').system('touch {path}')",
-        "[__import__('os').system('touch {path}')]",
-        "open('{path}', 'w')",
-        "preview(x, output='svg', filename='{path}')",
-    ],
-)
-@pytest.mark.parametrize("generator", ["countdown", "n_queens", "polynomial_multiplication"])
-def test_an_answer_is_never_run_as_a_program(generator: str, attack: str, tmp_path: Path) -> None:
-    path = tmp_path / "run"
-    entry = {"numbers": [1], "target": 1, "valid_answers": ["Q"], "variables": ["x"]}
-    compare(attack.format(path=path), problem("1", scorer=f"reasoning_gym:{generator}", metadata=entry))
-    assert not path.exists()
-
-
-@pytest.mark.parametrize(
-    ("code", "value"),
-    [
-        ("1 + 2 * 3", 7),
-        ("[[1, 0], [-1, 2]]", [[1, 0], [-1, 2]]),
-        ("((0x3a + 0x1) << 0x2)", 236),
-        ("('a', 'b')", ("a", "b")),
-    ],
-)
-def test_arithmetic_and_lists_are_worked_out(code: str, value: object) -> None:
-    assert evaluate(code) == value
-
-
-@pytest.mark.parametrize(
-    "code",
-    ["open('x')", "().__class__", "(lambda: 1)()", "[x for x in [1]]", "exec(chr(105))", "x[0]", "f'{1}'", "eval('1')"],
-)
-def test_nothing_else_is_worked_out(code: str) -> None:
-    import builtins
-
-    with pytest.raises(ValueError, match="is not arithmetic"):
-        evaluate(code, vars(builtins), {"x": [1]})
-
-
-def test_an_input_that_hangs_costs_that_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert compare("2 + x", problem("x + 2")) == "right"
-    monkeypatch.setattr(symbolic, "TIME_LIMIT_SECONDS", 0.7)
-    began = time.monotonic()
-    assert compare("9^{9^{9^{9^9}}}", problem("x + 1")) == "wrong"
-    assert time.monotonic() - began < 5
-    monkeypatch.undo()
-    assert compare("3 + x", problem("x + 3")) == "right"
-
-
-def test_a_process_that_was_killed_is_replaced() -> None:
-    process = SymbolicProcess()
-    assert process.check("math_verify", "equal", "x + 1", "1 + x")
-    assert process._process is not None
-    os.kill(process._process.pid, signal.SIGKILL)
-    process._process.wait()
-    assert process.check("math_verify", "equal", "x + 1", "1 + x")
-    process.close()
-
-
-def test_checks_work_in_threads() -> None:
-    verdicts: list[str] = []
-    threads = [
-        threading.Thread(target=lambda n=n: verdicts.append(compare(f"{n} + x", problem(f"x + {n % 2}"))))
-        for n in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert Counter(verdicts) == {"right": 2, "wrong": 2}
-
-
-def test_a_library_that_does_not_load_is_told() -> None:
-    process = SymbolicProcess()
-    with pytest.raises(StageError, match="no_such_library does not load: ModuleNotFoundError"):
-        process.check("no_such_library", "parses", "1")
-    process.close()
-
-
-def test_the_process_ends_with_its_parent() -> None:
-    program = """
-from pipeline.answers.symbolic import shared_process as shared
-shared().check("math_verify", "parses", "x")
-print(shared()._process.pid, flush=True)
-input()
-"""
-    root = str(Path(__file__).resolve().parent.parent)
-    with subprocess.Popen(
-        [sys.executable, "-c", program],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": root},
-    ) as parent:
-        assert parent.stdout is not None
-        child = int(parent.stdout.readline())
-        parent.kill()
-    deadline = time.monotonic() + 10
-    while Path(f"/proc/{child}").exists() and Path(f"/proc/{child}/stat").read_text().split()[2] != "Z":
-        assert time.monotonic() < deadline, "the process outlived its parent"
-        time.sleep(0.02)
-
-
 def test_four_models_solutions_of_gsm8k_get_their_true_labels() -> None:
     right: Counter[str] = Counter()
     for row in real("gsm8k/example_model_solutions.jsonl"):
@@ -404,10 +239,10 @@ def test_four_models_solutions_of_gsm8k_get_their_true_labels() -> None:
 
 @pytest.mark.parametrize(
     ("name", "right"),
-    [("cqa-train", 7344), ("cqa-test", 958), ("svamp-train", 596), ("svamp-test", 156)],
+    [("cqa-train", 7344), ("cqa-test", 958), ("svamp-train", 595), ("svamp-test", 155)],
 )
 def test_raw_completions_of_palm_are_read_rightly(name: str, right: int) -> None:
-    """SVAMP train has two more than a reading of the phrase alone: rows that state the number without it."""
+    """SVAMP train has one more than a reading of the phrase alone: a row that states the number without it."""
     verdicts: Counter[str] = Counter()
     for row in real(f"palm/{name}.jsonl"):
         choices = tuple(row.get("choices", ()))

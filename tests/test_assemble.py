@@ -1,17 +1,20 @@
 """The data set, as the student gets it."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.rows import Example
-from stages.assemble import Assemble
+from stages.assemble import AT_ONCE, Assemble
 from tests.made import outcome, run, solution, work
 
 
-def examples(stage: Assemble, rows: list[object], folder: Path) -> list[Example]:
-    made = run(stage, rows, work(folder))
+def examples(stage: Assemble, rows: Sequence[object], folder: Path) -> list[Example]:
+    made = run(stage, list(rows), work(folder))
     return [row for row in made if isinstance(row, Example)]
 
 
@@ -66,4 +69,51 @@ def test_load_dataset_opens_the_folder_and_a_row_leads_back(tmp_path: Path, monk
     assert data[0]["prompt"][0]["role"] == "user"
     assert data[0]["completion"] == [{"role": "assistant", "content": "4 + 3 = 7. 7 - 2 = 5. The answer is 5."}]
     assert (data[0]["problem_id"], data[0]["keys"], data[0]["source"]) == ("p", ["00"], "test")
-    assert "2 examples" in (tmp_path / "dataset" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("fields", "label"),
+    [
+        ({"verdict": "right"}, "gold"),
+        ({"verdict": "right", "vote_share": 0.75}, "gold"),
+        ({"verdict": "unverifiable", "vote_share": 0.75}, "vote"),
+        ({"vote_share": 0.75}, "vote"),
+        ({"verdict": "right", "judge_score": 0.9}, "judge"),
+        ({"verdict": "unverifiable", "vote_share": 0.75, "judge_score": 0.9}, "judge"),
+        ({"verdict": "wrong", "vote_share": 0.75}, None),
+        ({"verdict": "unverifiable"}, None),
+        ({}, None),
+    ],
+)
+def test_a_row_says_what_vouches_for_its_answer(tmp_path: Path, fields: dict[str, Any], label: str | None) -> None:
+    (example,) = examples(Assemble(prompt="r1-distill/student"), [solution(**fields)], tmp_path)
+    assert example.label == label
+
+
+def test_a_label_row_that_states_the_gold_answer_is_vouched_for_by_it(tmp_path: Path) -> None:
+    stage = Assemble(prompt="distilling-step-by-step/label", rationale_prompt="distilling-step-by-step/rationale")
+    wrong = solution(text="4 + 3 = 8. So the answer is 8.")
+    assert [row.label for row in examples(stage, [wrong], tmp_path)] == ["gold", None]
+    by_teacher = stage.model_copy(update={"answers": "teacher"})
+    assert [row.label for row in examples(by_teacher, [wrong], tmp_path)] == [None, None]
+
+
+def test_the_terms_of_the_teacher_travel_with_the_row(tmp_path: Path) -> None:
+    stage = Assemble(prompt="r1-distill/student", terms={"main": "no competing models", "other": "any use"})
+    rows = [solution("p/0"), solution("q/0").model_copy(update={"teacher": "third"})]
+    assert [row.terms for row in examples(stage, rows, tmp_path)] == ["no competing models", None]
+    table = pq.read_table(tmp_path / "dataset" / "train.parquet")
+    assert table["terms"].to_pylist() == ["no competing models", None]
+
+
+def test_a_large_data_set_is_written_in_parts_and_is_whole(tmp_path: Path) -> None:
+    rows = [solution(f"p{index}/0") for index in range(2 * AT_ONCE + 1)]
+    made = examples(Assemble(prompt="r1-distill/student"), rows, tmp_path)
+    file = pq.ParquetFile(tmp_path / "dataset" / "train.parquet")
+    assert file.metadata.num_row_groups == 3
+    assert file.read()["id"].to_pylist() == [row.id for row in made] == [row.id for row in rows]
+
+
+def test_nothing_kept_is_an_empty_data_set(tmp_path: Path) -> None:
+    assert examples(Assemble(prompt="r1-distill/student", require_thoughts=True), [solution()], tmp_path) == []
+    assert pq.read_table(tmp_path / "dataset" / "train.parquet").num_rows == 0

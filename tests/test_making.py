@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from pipeline.errors import StageError
+from pipeline.jsonl import StoredRows, identities, read_rows
 from pipeline.making import make_rows
 from pipeline.recipe import Step
 from pipeline.record import Record
 from pipeline.rows import Dropped, Problem, Row
 from pipeline.stage import Rows, Stage, Work
-from stages.vote import Vote
+from stages.load import Load
 from tests.made import problem, work
 
 
@@ -72,14 +73,36 @@ def test_a_step_that_carries_nothing_on_says_why_and_where_to_look(tmp_path: Pat
 
 
 def test_a_field_that_a_stage_got_since_makes_no_finished_step_drift(tmp_path: Path) -> None:
-    vote = Vote(min_share=0.4)
-    written = Record(step="vote", stage="vote", version=1, fields=vote.model_dump(mode="json"), output="x")
+    load = Load.model_validate({"sources": "problems.jsonl"})
+    written = Record(step="load", stage="load", version=1, fields=load.model_dump(mode="json"), output="x")
     document = written.model_dump(mode="json")
-    del document["fields"]["without_gold_only"]
+    del document["fields"]["distinct"]
     (tmp_path / "record.json").write_text(json.dumps(document))
-    read = Record.read(tmp_path, vote)
+    read = Record.read(tmp_path, load)
     assert read is not None
     assert read.differences(written) == []
-    assert read.differences(written.model_copy(update={"fields": {**written.fields, "without_gold_only": True}})) == [
-        "fields.without_gold_only: false -> true"
+    assert read.differences(written.model_copy(update={"fields": {**written.fields, "distinct": False}})) == [
+        "fields.distinct: true -> false"
     ]
+
+
+NAMES = ["plain", 'a "quoted" one', "back\\slash", "käse 数学 \u2028", "}, {", ""]
+
+
+def test_an_id_is_the_same_read_from_the_beginning_of_its_line(tmp_path: Path) -> None:
+    rows = [child(name, parent) for name in NAMES for parent in NAMES] + [problem(name) for name in NAMES]
+    expected = [(row.id, row.parent) for row in rows]
+    (tmp_path / "as-made.jsonl").write_text("".join(row.model_dump_json() + "\n" for row in rows), encoding="utf-8")
+    (tmp_path / "spaced.jsonl").write_text("".join(json.dumps(row.model_dump()) + "\n" for row in rows))
+    (tmp_path / "other.jsonl").write_text("".join(json.dumps({"x": 1, **row.model_dump()}) + "\n" for row in rows))
+    for file in tmp_path.glob("*.jsonl"):
+        assert [(name, parent) for name, parent, _ in identities(file)] == expected, file.name
+
+
+def test_rows_in_files_are_counted_by_the_ids_there(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text(problem("a").model_dump_json() + "\n" + problem("b").model_dump_json() + "\n")
+    rows = StoredRows([tmp_path / "in.jsonl"], Problem)
+    step = Step("step", Scripted(made=(problem("b"), Dropped(id="a", reason="x"))), rows=("load",))
+    counts = make_rows(step, rows, work(tmp_path), tmp_path)
+    assert (counts.entered, counts.carried, counts.written, counts.dropped) == (2, 1, 1, {"x": 1})
+    assert [row.id for row in read_rows(tmp_path / "rows.jsonl", Problem)] == ["b"]

@@ -20,34 +20,49 @@ from itertools import accumulate
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 LONGEST = 1000
 """Characters; a longer answer is compared as it stands, casefolded."""
+SHORT = 100
+"""Characters; the texts of shorter answers are remembered, as most of them come again."""
 LONGEST_SUM = 200
 """Characters of arithmetic that are worked out."""
-NESTED = 4
-"""LaTeX commands within each other that are taken away."""
+ROUNDS = 200
+"""LaTeX commands within each other that are taken away; no text of the longest length holds more."""
 
-SYMBOLS = str.maketrans("−–×·÷⁄’‘“”\xa0", "--**//''\"\" ")
+HALVES = {"½": " 1/2", "¼": " 1/4", "¾": " 3/4", "⅓": " 1/3", "⅔": " 2/3"}
+SYMBOLS = str.maketrans(dict(zip("−–×·÷⁄’‘“”\xa0", "--**//''\"\" ", strict=True)) | HALVES)
 LATEX = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
-        (r"\\(?:text|textbf|mathrm|mathbf|mbox|operatorname)\s*\{([^{}]*)\}", r" \1 "),
+        (r"\\(?:text(?:bf|it|rm|sf)?|math(?:rm|bf|it|sf)|mbox|operatorname)\s*\{([^{}]*)\}", r" \1 "),
+        (r"\\[dt]?frac\s*(\d)", r"\\frac{\1}"),
+        (r"\\[dt]?frac\s*(\{\d+\})\s*(\d)", r"\\frac\1{\2}"),
         (r"(\d)\s*\\[dt]?frac\s*\{(\d+)\}\s*\{(\d+)\}", r"\1 \2/\3"),
         (r"\\[dt]?frac\s*\{(\d+)\}\s*\{(\d+)\}", r"\1/\2"),
         (r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", r"(\1)/(\2)"),
         (r"\\(?:times|cdot)(?![a-z])", "*"),
         (r"\\div(?![a-z])", "/"),
         (r"\{,\}", ","),
-        (r"\\(?:left|right|displaystyle)(?![a-z])|\\[,!;: ]|\^?\{?\\circ\}?|°", ""),
+        (r"\\(?:left|right|displaystyle)(?![a-z])|\\[,!;: ()\[\]]|\^?\{?\\circ\}?|°|\\degree(?![a-z])", ""),
+        (r"~", " "),
         (r"\\+([$%#&])", r"\1"),
         (r"\\boxed\s*\{([^{}]*)\}", r" \1 "),
     )
 )
 
+BETWEEN = re.compile(r"(?<=\d) ?(:) ?(?=\d)")
+"""Of a ratio."""
+DIGIT = re.compile(r"\d")
+LONGEST_WORD = 20
+"""Characters; a longer text without digits is no number in words."""
 OUTER = " .,;:!?\"'`*_$"
 PLAIN = r"(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?:e[-+]?\d{1,3})?"
 NO_UNIT = r"(?:am|pm|ad|bc|ce|bce|pi|or|and|to|not|mod|sqrt|sin|cos|tan|log|ln|exp|halves|thirds|fourths|fifths)\b"
-UNIT = r"[a-z]{2,}\.?(?:[ /-](?:[a-z]{2,}|[ahs])\.?){0,3}(?:\s?\^?\{?[23²³]\}?)?"
+UNIT = (
+    r"(?:(?<=\s)[cfgklmsh](?![a-z])|an?(?=\s[a-z])|[a-z]{2,})\.?"
+    r"(?:[ /-](?:[a-z]{2,}|[ahms])\.?){0,3}(?:\s?\^?\{?[23²³]\}?)?"
+)
 QUANTITY = re.compile(
-    rf"(?P<sign>[-+]?)\s?[$€£¥₹]?\s?(?:(?P<whole>\d+) (?=\d+/\d))?(?P<value>\d+\s?/\s?\d+|{PLAIN})"
+    r"(?P<sign>[-+]?)\s?(?:us|usd|eur|rs\.?)?\s?[$€£¥₹]?\s?(?:(?P<whole>\d+) (?:and )?(?=\d+\s?/\s?\d))?"
+    rf"(?P<value>\d+\s?/\s?\d+|{PLAIN})"
     r"\s?(?P<scale>%|(?:percent(?:age)?|dozen|hundred|thousand|million|billion|trillion)\b)?"
     rf"\s?[€$£]?(?:[\s-]?(?!{NO_UNIT}){UNIT})?"
 )
@@ -61,6 +76,17 @@ SCALES = {
     "billion": Fraction(10**9),
     "trillion": Fraction(10**12),
 }
+SCIENTIFIC = re.compile(rf"(-?{PLAIN}) ?[*x] ?10 ?(?:\^|\*\*) ?[{{(]?([-+]?\d{{1,3}})[)}}]?")
+ONES = re.findall(
+    r"\w+",
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen",
+)
+TENS = re.findall(r"\w+", "twenty thirty forty fifty sixty seventy eighty ninety")
+SPELLED = {word: Fraction(value) for value, word in enumerate(ONES)} | {
+    word: Fraction(10 * place) for place, word in enumerate(TENS, start=2)
+}
+"""Numbers of one word; "twenty-one" is two of them."""
 ARITHMETIC = re.compile(r"[\d\s.,+\-*/()]*\d[\d\s.,+\-*/()]*", re.ASCII)
 NOT_ARITHMETIC = re.compile(r"\d-\d+(?:-|$)|\d/\d+/\d|\*\s*\*|/\s*/|\d\s+[\d.]")
 """Ranges and dates, powers and floor division, and numbers that stand side by side."""
@@ -83,7 +109,11 @@ def normalise(answer: str, choices: tuple[str, ...] = ()) -> str:
         choices: the options of a multiple-choice question; an answer that names one of them, by its letter or by its
             text, becomes the letter.
     """
-    letter = option(answer, choices)
+    return _remembered(answer, choices) if len(answer) <= SHORT else _normalised(answer, choices)
+
+
+def _normalised(answer: str, choices: tuple[str, ...]) -> str:
+    letter = option(answer, choices) if choices else None
     if letter is not None:
         return letter
     text = tidy(answer)
@@ -91,6 +121,9 @@ def normalise(answer: str, choices: tuple[str, ...] = ()) -> str:
     if value is not None:
         return str(value)
     return text if choices else POLAR.get(text, text)
+
+
+_remembered = lru_cache(maxsize=1 << 14)(_normalised)
 
 
 def option(answer: str, choices: tuple[str, ...]) -> str | None:
@@ -117,6 +150,8 @@ def option(answer: str, choices: tuple[str, ...]) -> str | None:
 def tidy(answer: str) -> str:
     """Casefolded, plain symbols for typographic and simple LaTeX ones, without outer punctuation."""
     text, before = _plain(answer), ""
+    if _is_words(text):
+        return text
     while text != before and len(text) <= LONGEST:
         before = text
         text = _without_brackets(_stripped(text))
@@ -125,8 +160,10 @@ def tidy(answer: str) -> str:
 
 def number(text: str) -> Fraction | None:
     """The exact value of a tidy text: a number with or without its unit, or arithmetic; None for anything else."""
-    if len(text) > LONGEST:
+    if len(text) > LONGEST or (not DIGIT.search(text) and len(text) > LONGEST_WORD):
         return None
+    if _is_words(text):
+        return _spelled(text)
     assigned = ASSIGNED.fullmatch(text)
     if assigned:
         text = tidy(assigned[1])
@@ -137,20 +174,35 @@ def number(text: str) -> Fraction | None:
         return None
 
 
+def value_of(answer: str) -> Fraction | None:
+    """The exact value of an answer that is a number, with or without its unit, or arithmetic; None for any other."""
+    return _remembered_value(answer) if len(answer) <= SHORT else number(tidy(answer))
+
+
+_remembered_value = lru_cache(maxsize=1 << 14)(lambda answer: number(tidy(answer)))
+
+
 def is_percentage(text: str) -> bool:
     """Whether a text is a number of per cent."""
     quantity = QUANTITY.fullmatch(tidy(text))
     return quantity is not None and quantity["scale"] in PERCENT
 
 
+def _is_words(text: str) -> bool:
+    """Whether a text holds nothing but plain words, as most options do: there is nothing to tidy or work out."""
+    return text.isascii() and text.replace(" ", "").isalpha()
+
+
 def _plain(answer: str) -> str:
+    if _is_words(answer):
+        return " ".join(answer.lower().split())
     text = " ".join(answer.translate(SYMBOLS).casefold().split())
     before, rounds = "", 0
-    while text != before and rounds < NESTED and any(mark in text for mark in "\\{°"):
+    while text != before and rounds < ROUNDS and len(text) <= LONGEST and any(mark in text for mark in "\\{°"):
         before, rounds = text, rounds + 1
         for pattern, replacement in LATEX:
             text = pattern.sub(replacement, text)
-    return re.sub(r"\s*,\s+", ", ", " ".join(text.split()))
+    return BETWEEN.sub(r"\1", re.sub(r" ?, ", ", ", " ".join(text.split())))
 
 
 def _stripped(text: str) -> str:
@@ -162,7 +214,7 @@ def _stripped(text: str) -> str:
 
 def _without_brackets(text: str) -> str:
     """Without the brackets around all of it, but for those that may mean a tuple, an interval or a set."""
-    if "," in text and not re.fullmatch(PLAIN, text[1:-1]):
+    if "," in text:
         return text
     if text[:1] + text[-1:] in ("()", "[]", "{}"):
         depths = accumulate((char == text[0]) - (char == text[-1]) for char in text[1:-1])
@@ -177,9 +229,20 @@ def _without_brackets(text: str) -> str:
 def _quantity(text: str) -> Fraction | None:
     quantity = QUANTITY.fullmatch(text)
     if quantity is None:
-        return None
+        return _spelled(text)
     value = int(quantity["whole"] or 0) + Fraction(re.sub(r"[,\s]", "", quantity["value"]))
     return value * SCALES.get(quantity["scale"] or "", Fraction(1)) * (-1 if quantity["sign"] == "-" else 1)
+
+
+def _spelled(text: str) -> Fraction | None:
+    """The value of a number in words ("twenty-one"), or times a power of ten ("3 * 10^8")."""
+    scientific = SCIENTIFIC.fullmatch(text) if "10" in text else None
+    if scientific:
+        return Fraction(scientific[1].replace(",", "")) * Fraction(10) ** int(scientific[2])
+    if text in SPELLED:
+        return SPELLED[text]
+    ten, _, one = text.replace(" ", "-").partition("-")
+    return SPELLED[ten] + SPELLED[one] if ten in TENS and one in ONES[1:10] else None
 
 
 def _worked_out(text: str) -> Fraction | None:
@@ -203,4 +266,11 @@ def _value(node: ast.expr, text: str) -> Fraction:
 
 @lru_cache(maxsize=4096)
 def _option_texts(choices: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(map(normalise, choices))
+    """Canonical texts of the options, without the letters that may stand before them."""
+    if not choices[0].lstrip(" (").startswith(("A", "a")):
+        return tuple(map(normalise, choices))
+    labelled = [re.match(r"\s*\(?([A-Za-z])[).:]\s*(?=\S)", choice) for choice in choices]
+    letters = [label[1].lower() if label else "" for label in labelled]
+    if letters != list(LETTERS[: len(choices)]):
+        return tuple(map(normalise, choices))
+    return tuple(normalise(choice[label.end() :]) for choice, label in zip(choices, labelled, strict=True) if label)

@@ -1,153 +1,154 @@
-r"""Find the final answer that a text states, and part it from the reasoning before it.
+r"""Read the final answer of a text.
 
-Where an answer may stand, best first: `<answer>...</answer>`, the last `\boxed{}`, the last line `#### X`, the last
-"the answer is X" or "answer: X", a last line `A: X`. What is taken of it depends on the gold answer: the letter of an
-option, a number or plain arithmetic, yes or no, else the text up to the end of its sentence. A text that states no
-answer in these ways is read from its last line (options, yes or no) or by its last number; one that is a single short
-line is an answer as a whole.
+What is taken of the place where a text states its answer (`statement.py`) depends on the kind of the gold answer
+(`kinds.py`): the letter of an option, a number or plain arithmetic, yes or no, a date, else the text up to the end of
+its sentence. A text that states no answer is read from its last line (options, yes or no) or by its last number or
+date; one that is a single short line is an answer as a whole. What names several answers at once names none.
 """
 
 import re
 from typing import NamedTuple
 
-from pipeline.answers.canonical import LETTERS, NO_UNIT, PLAIN, normalise, number, option, tidy
-from pipeline.rows import Problem
+from pipeline.answers.canonical import LETTERS, NO_UNIT, option, value_of
+from pipeline.answers.dates import find_dates
+from pipeline.answers.kinds import is_expression, kind_of, letters_of
+from pipeline.answers.numerals import (
+    EXPRESSION,
+    INLINE_LATEX,
+    REASON,
+    VARIABLE,
+    clean,
+    last_number,
+    latex_in,
+    number_in,
+    spelled_in,
+)
+from pipeline.answers.statement import own, statement
+from pipeline.answers.units import unit_of
+from pipeline.rows import AnswerKind, Problem
 
 SHORT_WORDS = 12
 """A reply of one line and at most so many words is an answer as a whole."""
 
-NEWEST = 3
-"""So many of the last places are looked at; a `\\boxed{` that is not closed is none."""
+LONGEST = 5000
+"""Characters of a sentence or a last line in which an answer is looked for."""
+NEAREST = 3
+"""So many opening brackets are looked at for a list."""
 
-RUN_ON = re.compile(r"\n[ \t]*(?:Q|Question)\s*(?::|\Z)")
-"""Where a few-shot completion goes on to a question of its own."""
-TAGGED = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.DOTALL | re.IGNORECASE)
-BOXED = re.compile(r"\\f?boxed\s*\{")
-HASHES = re.compile(r"^[ \t]*####[ \t]*(\S.*)$", re.MULTILINE)
-PHRASE = re.compile(
-    r"(?:\b(?:the|my|our|its)\s+(?:(?:final|correct|right|best|numerical)\s+)*answer"
-    r"(?:\s*\([^()\n]{0,60}\)|\s+to\s[^.:\n]{0,80}?)?\s+(?:is|are|was|will be|would be)\b(?!\s+not\b)"
-    r"|\bthe\s+(?:correct|right|best)\s+(?:option|choice)\s+is\b"
-    r"|\banswer[*_]*\s*[:=])[\s:*]*(?=\S)",
+POLAR = re.compile(r"(yes|no|true|false)\b(?!\s*(?:or|and|/)\s*(?:yes|no|true|false)\b)(?!-)", re.IGNORECASE)
+NO_NOUN = re.compile(
+    r"\s+(?:way|one|information|longer|such|more|less|doubt|idea|answer|evidence|need|reason|matter)\b", re.IGNORECASE
+)
+POLAR_LEAD = re.compile(
+    r"(?:\A|[.!?,:;—]\s*|\b(?:so|thus|hence|therefore|then|is|definitely|probably|likely|clearly),?\s+)[\s\"'*_$({]*"
+    r"(?:\\(?:text|boxed|mathrm)\s*\{\s*)?(?:an?\s+)?(?=(?:yes|no|true|false)\b)",
     re.IGNORECASE,
 )
-LAST_LINE = re.compile(r"^[ \t]*A:[ \t]*(\S.*)\Z", re.MULTILINE)
-SENTENCE_END = re.compile(r"(?<!\bMr)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\bMrs)(?<!\bvs)[.!?](?=\s|\Z)|\n")
-DISPLAY_START = re.compile(r"(?:\\\[|\$\$)\s*\Z")
-DISPLAY_END = re.compile(r"\s*(?:\\\]|\$\$)\.?")
-
-TERM = rf"(?:(?<![\w)])[-+−])?(?:\({{1,9}}[-+−]?)?(?:[$€£][-−]?)?(?<![A-Za-z\d.])(?:\d+ \d+/\d+|{PLAIN})\){{0,9}}"
-EXPRESSION = re.compile(rf"{TERM}(?:(?:\s*[*/×÷+]\s*|\s+[-−–]\s+){TERM})*(?:\s?(?:%|percent\b))?", re.IGNORECASE)
-INLINE_LATEX = re.compile(r"\${1,2}([^$]+)\${1,2}|\\\((.{1,500}?)\\\)|\\\[(.{1,500}?)\\\]", re.DOTALL)
-POLAR = re.compile(r"\b(yes|no|true|false)\b", re.IGNORECASE)
+DENIED = re.compile(
+    r"\b(?:not|isn't|isn’t|cannot be|can't be|never|rather than|instead of|except)\s+"
+    r"(?:option\s+)?\(?[A-Za-z]\)?(?![A-Za-z])"
+)
+CAPITAL = re.compile(r"[\s*_]*(?:(?:option|choice|letter)\s+)?([B-Z])\b(?!['’])(?!\s*(?:or|and|,|/|&)\s*\(?[A-Z]\b)")
+WORDS = re.compile(r"(?<![\w-])-?\d+(?:[.,/:]\d+)*|[a-z]+|\d+")
+FENCED = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n`]*\n(.*?)(?:^[ \t]*\1[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
 
 
-class Statement(NamedTuple):
-    """Where a text states its answer."""
+class Reading(NamedTuple):
+    """What was read of a text, and by which rule."""
 
-    start: int
-    at: int
-    """Where the answer itself begins."""
-    end: int
-    content: str
+    found: str | None
+    rule: str
+    """Where the answer stood: `tagged`, `boxed`, `hashes`, `phrase`, `last_line`, `code_block`; or, where the text
+    stated none, what stood in for it: `letter`, `polar`, `last_number`, `last_date`, `whole`. `none` found nothing."""
+
+
+NOTHING = Reading(None, "none")
 
 
 def find(text: str, problem: Problem) -> str | None:
-    """The final answer that a text states; None where it states none.
+    """The final answer that a text states; None where it states none."""
+    return read(text, problem).found
 
-    Numbers come without unit and currency, options as their lower-case letter. Several options named at once are no
-    answer.
+
+def read(text: str, problem: Problem) -> Reading:
+    """The final answer that a text states, and the rule that found it.
+
+    Numbers come without currency and without units that make no difference, options as their lower-case letter.
     """
-    body = _own(text)
-    statement = _statement(body)
-    gold = problem.answer
-    choices = problem.choices or _letters_in(problem)
+    kind = kind_of(problem)
+    if kind == "code":
+        return _code(text)
+    body = own(text)
+    stated = statement(body)
+    if "\n" in (problem.answer or "").strip():
+        grid = body[stated.at : stated.end if "\n" in stated.content else None] if stated else body
+        return _reading(_lines(grid), stated.rule if stated else "whole")
+    if stated is None:
+        return _unstated(body, kind, problem)
+    found = _taken(stated.content[:LONGEST], kind, problem)
+    if found is not None:
+        return Reading(found, stated.rule)
+    return NOTHING if kind in ("choice", "yes_no") else _unstated(body[stated.at :], kind, problem)
+
+
+def _taken(content: str, kind: AnswerKind | None, problem: Problem) -> str | None:
+    """The answer in the place where a text states it."""
+    choices = problem.choices or (letters_of(problem) if kind == "choice" else ())
     if choices:
-        return _letter(statement.content if statement else _last_line(body), choices)
-    if gold is not None and "\n" in gold:
-        return _lines(body[statement.at : statement.end if "\n" in statement.content else None] if statement else body)
-    if gold is not None and normalise(gold) in ("yes", "no"):
-        polar = POLAR.search(statement.content if statement else _last_line(body))
-        return polar[1] if polar else None
-    numeric = gold is not None and number(tidy(gold)) is not None
-    found = None
-    if statement is not None:
-        found = _number(statement.content) if numeric else _text(statement.content, known=gold is not None)
-    if found is None and (numeric or gold is None):
-        found = _last_number(body)
-    if found is None and not numeric and "\n" not in body and len(body.split()) <= SHORT_WORDS:
-        found = _clean(body) or None
-    return found
+        return _letter(content, choices)
+    if kind == "yes_no":
+        return _polar(content)
+    if kind == "number":
+        gold, variables = problem.answer or "", set(VARIABLE.findall(content))
+        other = variables and not variables & set(VARIABLE.findall(gold)) and "=" in gold
+        return clean(content) if other else number_in(content, unit_of(gold))
+    if kind == "date":
+        return _date(content)
+    if kind in ("list", "set"):
+        return _bracketed(latex_in(content))
+    if kind is None:
+        return _unknown(content)
+    text = _text(content)
+    return _without_words(text) if kind == "expression" and text else text
 
 
-def split(text: str) -> tuple[str, str | None]:
-    """The text without the sentence that states its answer, and that sentence; None where there is none."""
-    body = _own(text)
-    statement = _statement(body)
-    if statement is None:
-        return body, None
-    start = max((match.end() for match in SENTENCE_END.finditer(body, 0, statement.start)), default=0)
-    display = DISPLAY_START.search(body, 0, start)
-    start = display.start() if display else start
-    stop = SENTENCE_END.search(body, statement.end)
-    end = stop.end() if stop else len(body)
-    display = DISPLAY_END.match(body, end)
-    end = display.end() if display else end
-    rationale = "\n".join(part for part in (body[:start].rstrip(), body[end:].lstrip()) if part)
-    return rationale, body[start:end].strip()
+def _unstated(body: str, kind: AnswerKind | None, problem: Problem) -> Reading:
+    """What stands in for the answer of a text that states none."""
+    last = body[body.rfind("\n") + 1 :][-LONGEST:]
+    if kind == "choice" and (problem.choices or letters_of(problem)):
+        return _reading(_taken(DENIED.sub(" ", last), kind, problem), "letter")
+    if kind == "yes_no":
+        return _reading(_polar(last), "polar")
+    if kind == "number":
+        unit = unit_of(problem.answer or "")
+        return _reading(last_number(body, unit) or (spelled_in(body) if _is_short(body) else None), "last_number")
+    if kind == "date":
+        dates = find_dates(last)
+        return _reading(dates[-1] if dates else None, "last_date")
+    if kind is None and (found := last_number(body)) is not None:
+        return Reading(found, "last_number")
+    if kind == "expression" and not _is_short(body):
+        formulas = INLINE_LATEX.findall(last)
+        return _reading(next(filter(None, formulas[-1])) if formulas else None, "last_formula")
+    return _reading(clean(latex_in(body)) if _is_short(body) else None, "whole")
 
 
-def _own(text: str) -> str:
-    """The text without thoughts before it and without an invented next question."""
-    return RUN_ON.split(text.rpartition("</think>")[2].strip(), maxsplit=1)[0].strip()
+def _reading(found: str | None, rule: str) -> Reading:
+    return Reading(found, rule) if found else NOTHING
 
 
-def _statement(body: str) -> Statement | None:
-    for pattern in (TAGGED, BOXED, HASHES, PHRASE, LAST_LINE):
-        for match in reversed(list(pattern.finditer(body))[-NEWEST:]):
-            if pattern is BOXED:
-                at, end = match.end(), _closing_brace(body, match.end())
-            elif pattern is PHRASE:
-                stop = SENTENCE_END.search(body, match.end())
-                at, end = match.end(), stop.start() if stop else len(body)
-            else:
-                at, end = match.span(1)
-            if end is not None:
-                return Statement(match.start(), at, end, body[at:end])
-    return None
-
-
-def _closing_brace(body: str, at: int) -> int | None:
-    depth = 1
-    for match in re.compile(r"\\?[{}]").finditer(body, at):
-        depth += {"{": 1, "}": -1}.get(match[0], 0)
-        if depth == 0:
-            return match.start()
-    return None
-
-
-def _last_line(body: str) -> str:
-    return body[body.rfind("\n") + 1 :]
-
-
-def _letters_in(problem: Problem) -> tuple[str, ...]:
-    """Letters of the options that stand in the question itself, where the gold answer is one of them."""
-    gold = (problem.answer or "").strip("() .").lower()
-    if len(gold) != 1 or gold not in LETTERS:
-        return ()
-    letters = ""
-    for letter in re.findall(r"\(([a-z])\)", problem.question.lower()):
-        letters = "a" if letter == "a" else letters + letter if letter == LETTERS[len(letters)] else letters
-    return tuple(letters) if gold in letters else ()
+def _is_short(body: str) -> bool:
+    return "\n" not in body and len(body.split(maxsplit=SHORT_WORDS)) <= SHORT_WORDS
 
 
 def _letter(content: str, choices: tuple[str, ...]) -> str | None:
+    content = REASON.split(content, maxsplit=1)[0]
     letters = LETTERS[: len(choices)]
     named = set(re.findall(r"\(([a-z])\)", content.lower())) & set(letters)
     if named:
         return named.pop() if len(named) == 1 else None
     whole = option(content, choices)
-    capital = re.match(r"[\s*_]*([B-Z])\b", content)
+    capital = CAPITAL.match(content)
     if whole is None and capital and capital[1].lower() in letters:
         return capital[1].lower()
     return whole or _only_option_in(content, choices)
@@ -162,48 +163,67 @@ def _only_option_in(content: str, choices: tuple[str, ...]) -> str | None:
 
 
 def _words(text: str) -> str:
-    return f" {' '.join(re.findall(r'[a-z0-9]+', text.lower()))} "
+    return f" {' '.join(WORDS.findall(text.lower()))} "
 
 
-def _number(content: str) -> str | None:
-    latex = INLINE_LATEX.search(content) if "\\" in content else None
-    content = next(group for group in latex.groups() if group) if latex else content
-    if "\\" in content and number(tidy(content)) is None:
-        return _clean(content)
-    value = content.rpartition("=")[2] if EXPRESSION.search(content.rpartition("=")[2]) else content
-    if "\\" in value:
-        return tidy(value)
-    match = EXPRESSION.search(value)
-    return _balanced(match[0]) if match else None
+def _polar(content: str) -> str | None:
+    for lead in POLAR_LEAD.finditer(content):
+        polar = POLAR.match(content, lead.end())
+        if polar and not NO_NOUN.match(content, polar.end()):
+            return polar[1]
+    return None
 
 
-def _last_number(body: str) -> str | None:
-    numbers = EXPRESSION.findall(body)
-    return _balanced(numbers[-1]) if numbers else None
+def _date(content: str) -> str | None:
+    dates = find_dates(content)
+    if len(dates) > 1 and re.search(r"\bor\b", content):
+        return clean(content)
+    return dates[0] if dates else None
 
 
-def _balanced(expression: str) -> str:
-    bare = re.sub(r"[$€£]", "", expression).strip()
-    return bare if bare.count("(") == bare.count(")") else bare.strip("()")
+def _bracketed(content: str) -> str | None:
+    """The first group in brackets that has several elements, else the whole text."""
+    for opening in list(re.finditer(r"\\?[(\[{]", content))[:NEAREST]:
+        depth = 0
+        for bracket in re.finditer(r"[(\[{]|[)\]}]", content[opening.start() :]):
+            depth += 1 if bracket[0] in "([{" else -1
+            if depth == 0:
+                group = content[opening.start() : opening.start() + bracket.end()]
+                if "," in group:
+                    return group
+                break
+    return _text(content)
 
 
-def _text(content: str, known: bool) -> str | None:
-    latex = INLINE_LATEX.match(content)
-    text = _clean(next(group for group in latex.groups() if group) if latex else content)
-    if known:
-        return text or None
+def _unknown(content: str) -> str | None:
+    """An answer of which nobody knows the kind: a number with a unit is the number."""
+    text = _text(content) or ""
     leading = EXPRESSION.match(content.lstrip("*_ "))
     follows = content.lstrip("*_ ")[leading.end() :] if leading else ""
-    if number(tidy(text)) is not None or (leading and re.match(rf"\s(?!{NO_UNIT})[a-z]", follows)):
-        return _number(content)
+    if value_of(text) is not None or (leading and re.match(rf"\s(?!{NO_UNIT})[a-z]", follows)):
+        return number_in(content)
     return text or None
 
 
-def _clean(text: str) -> str:
-    text = text.strip(" \n*_`$").rstrip(".,;:!?").strip(" \n*_`$")
-    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" and text[0] not in text[1:-1]
-    return text[1:-1] if quoted else text
+def _text(content: str) -> str | None:
+    latex = INLINE_LATEX.match(content)
+    text = next(group for group in latex.groups() if group) if latex else REASON.split(content, maxsplit=1)[0]
+    return clean(text) or None
+
+
+def _without_words(text: str) -> str:
+    """An expression without the words after it ("2x units")."""
+    bare = re.sub(r"(?:\s+[a-z]{3,})+\Z", "", text)
+    return bare if is_expression(bare) else text
 
 
 def _lines(text: str) -> str | None:
     return re.sub(r"\A\s*```\w*\n|\n```\s*\Z", "", text).strip("\n") or None
+
+
+def _code(text: str) -> Reading:
+    """The last fenced block; a reply without any is a program as a whole."""
+    blocks = FENCED.findall(own(text)) or FENCED.findall(text.rpartition("</think>")[2])
+    if blocks:
+        return _reading(blocks[-1][1].strip("\n"), "code_block")
+    return _reading(text.rpartition("</think>")[2].strip("\n") or None, "whole")

@@ -10,13 +10,14 @@ from pipeline.choices import Choices
 from pipeline.recipe import Step
 from pipeline.recipes import problems
 from stages.assemble import Assemble
+from stages.decontaminate import Decontaminate
 from stages.evaluate import Evaluate
 from stages.solve import Solve
 from stages.train import Train
 
 
 def recipe(choices: Choices) -> list[Step]:
-    """Load, solve, assemble, train, evaluate; at test time the student writes the label alone."""
+    """Load, solve, decontaminate, assemble, train, evaluate; at test time the student writes the label alone."""
     model = choices.student.model
     return [
         *problems(choices),
@@ -25,6 +26,7 @@ def recipe(choices: Choices) -> list[Step]:
             Solve(prompt="distilling-step-by-step/solve", samples=1, temperature=0, max_tokens=256, stop=("\nQ:",)),
             rows=("load",),
         ),
+        Step("decontaminate", Decontaminate(), rows=("solve",), uses={"heldout": "heldout"}),
         Step(
             "assemble",
             Assemble(
@@ -32,8 +34,9 @@ def recipe(choices: Choices) -> list[Step]:
                 rationale_prompt="distilling-step-by-step/rationale",
                 alpha=0.5,
                 answers="gold",
+                terms=choices.terms,
             ),
-            rows=("solve",),
+            rows=("decontaminate",),
         ),
         Step(
             "train",

@@ -10,15 +10,17 @@ from pipeline.recipe import Step
 from pipeline.recipes import problems
 from stages.assemble import Assemble
 from stages.check import Check
+from stages.decontaminate import Decontaminate
 from stages.evaluate import Evaluate
 from stages.filter import Filter
+from stages.select import Select
 from stages.solve import Solve
 from stages.train import Train
 from stages.vote import Vote
 
 
 def recipe(choices: Choices) -> list[Step]:
-    """Load, solve, check, vote, filter, assemble, train, evaluate."""
+    """Load, solve, check, vote, filter, select, decontaminate, assemble, train, evaluate."""
     model = choices.student.model
     return [
         *problems(choices),
@@ -34,9 +36,11 @@ def recipe(choices: Choices) -> list[Step]:
             rows=("load",),
         ),
         Step("check", Check(), rows=("solve",)),
-        Step("vote", Vote(without_gold_only=True), rows=("check",)),
+        Step("vote", Vote(without_gold_only=True), rows=("check",), uses={"calibration": "solve"}),
         Step("filter", Filter(), rows=("vote",)),
-        Step("assemble", Assemble(prompt="fine-tune-cot/student"), rows=("filter",)),
+        Step("select", Select(), rows=("filter",)),
+        Step("decontaminate", Decontaminate(), rows=("select",), uses={"heldout": "heldout"}),
+        Step("assemble", Assemble(prompt="fine-tune-cot/student", terms=choices.terms), rows=("decontaminate",)),
         Step(
             "train",
             Train(model=model, epochs=20, learning_rate=3e-4, schedule="constant", batch_size=8),

@@ -10,15 +10,17 @@ from pipeline.recipe import Step
 from pipeline.recipes import problems
 from stages.assemble import Assemble
 from stages.check import Check
+from stages.decontaminate import Decontaminate
 from stages.evaluate import Evaluate
 from stages.filter import Filter
 from stages.rationalize import Rationalize
+from stages.select import Select
 from stages.solve import Solve
 from stages.train import Train
 
 
 def recipe(choices: Choices) -> list[Step]:
-    """Load, solve, check, rationalize, check again, filter, assemble, train, evaluate."""
+    """Load, solve, check, rationalize, check again, filter, select, decontaminate, assemble, train, evaluate."""
     model = choices.student.model
     return [
         *problems(choices),
@@ -32,7 +34,9 @@ def recipe(choices: Choices) -> list[Step]:
         ),
         Step("check-hinted", Check(), rows=("rationalize",)),
         Step("filter", Filter(), rows=("check", "check-hinted")),
-        Step("assemble", Assemble(prompt="star/student"), rows=("filter",)),
+        Step("select", Select(), rows=("filter",)),
+        Step("decontaminate", Decontaminate(), rows=("select",), uses={"heldout": "heldout"}),
+        Step("assemble", Assemble(prompt="star/student", terms=choices.terms), rows=("decontaminate",)),
         Step("train", Train(model=model, epochs=3, learning_rate=2e-5, batch_size=8), rows=("assemble",)),
         Step(
             "evaluate",

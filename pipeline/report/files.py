@@ -65,6 +65,10 @@ class RunFiles:
                 stale.append(step["name"])
         return cls(folder, about, usage, tuple(steps.values()), tuple(stale))
 
+    def json(self, name: str) -> Any:
+        """One of its JSON documents; None where it is not there."""
+        return _document(self.folder / name)
+
     def of_stage(self, stage: str) -> list[StepFiles]:
         """The finished steps of that stage."""
         return [step for step in self.steps if step.record.stage == stage]

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from pipeline.report import examples, figures
+from pipeline.report.calibration import calibrations
 from pipeline.report.files import RunFiles, StepFiles
 from pipeline.report.sampling import samplings
 from pipeline.report.verdict import LABELS, judge, percent, points
@@ -33,7 +34,9 @@ def write_report(run_folder: Path) -> Path:
         heading=_heading(run),
         evaluation=_evaluation(run),
         funnel=_funnel(run),
+        ends=_ends(run),
         samplings=samplings(run),
+        calibrations=calibrations(run),
         trainings=[_training(step) for step in run.of_stage("train")],
         kept=examples.kept(run),
         dropped=examples.dropped(run),
@@ -95,6 +98,28 @@ def _funnel(run: RunFiles) -> list[dict[str, Any]]:
         }
         for step in steps
     ]
+
+
+def _ends(run: RunFiles) -> list[dict[str, Any]]:
+    """Where the problems and the samples ended, the most first within a step; empty where `funnel.json` is missing."""
+    told = run.json("funnel.json")
+    if told is None:
+        return []
+    both = told["problems"], told["samples"]
+    rows: list[dict[str, Any]] = [
+        {"step": "in the data set", "reason": "", "counts": [ends["in_data_set"] for ends in both]},
+        {"step": "under way", "reason": "", "counts": [ends["open"] for ends in both]},
+    ]
+    for step in [step.name for step in run.steps if any(step.name in ends["lost"] for ends in both)]:
+        lost = [ends["lost"].get(step, {}) for ends in both]
+        counts = {reason: [ends.get(reason, 0) for ends in lost] for reason in sorted({*lost[0], *lost[1]})}
+        most_first = sorted(counts.items(), key=lambda item: item[1], reverse=True)
+        rows += [{"step": step, "reason": reason, "counts": count} for reason, count in most_first]
+    entered = [ends["entered"] for ends in both]
+    rows.append({"step": "all", "reason": "", "counts": entered})
+    for row in rows:
+        row["widths"] = [100 * count / (all_ or 1) for count, all_ in zip(row["counts"], entered, strict=True)]
+    return [row for row in rows if any(row["counts"])]
 
 
 def _noun(step: StepFiles) -> str:

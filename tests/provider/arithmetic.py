@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 SUM = re.compile(r"-?\d+(?:\s*[-+*]\s*\d+)+")
+STATED = re.compile(r"The answer is (-?\d+)\.")
 OPENINGS = ("Let us see.", "Step by step.", "I add them up.", "Working it out.")
 
 
@@ -13,6 +14,8 @@ def attempts(messages: list[dict[str, Any]], seed: int, count: int, right_share:
     """Thoughts and text of the choices with the seeds from `seed` on; each depends on the messages and its seed."""
     asked = next((said(message) for message in reversed(messages) if message["role"] == "user"), "")
     sums = SUM.findall(asked)
+    if not sums and (stated := STATED.findall(" ".join(map(said, messages)))):
+        return [("I said it.", f"{stated[-1]}.")] * count
     if not sums:
         return [("I look for a sum.", "I see no sum to work out.")] * count
     *steps, last = work_out(sums[-1])
