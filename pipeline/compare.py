@@ -142,7 +142,7 @@ def compare(
             with display.step(f"{asking.name} (comparison)") as progress:
                 door.begin(asking.name, progress)
                 held = _hold(door, [_with(asking.stage, *pair) for pair in pairs], rows, work)
-            return [_compared(*pair, rows, one, door) for pair, one in zip(pairs, held, strict=True)]
+            return [_compared(*pair, rows, one, door, choices.base) for pair, one in zip(pairs, held, strict=True)]
 
 
 def _step(runner: Runner, name: str | None) -> Step:
@@ -229,10 +229,12 @@ def _overheard(talk: Conversation[R]) -> Conversation[tuple[R, list[Reply]]]:
         return end.value, heard
 
 
-def _compared(teacher: str, prompt: str, rows: Sequence[Problem], held: Sequence[Held], teachers: Teachers) -> Compared:
+def _compared(
+    teacher: str, prompt: str, rows: Sequence[Problem], held: Sequence[Held], teachers: Teachers, base: Path
+) -> Compared:
     samples = [sample for made, _ in held for sample in made]
     solutions = [sample for sample in samples if isinstance(sample, Solution)]
-    verdicts = [_verdicts(made, row) for row, (made, _) in zip(rows, held, strict=True)]
+    verdicts = [_verdicts(made, row, base) for row, (made, _) in zip(rows, held, strict=True)]
     keys = list(dict.fromkeys(reply.key for _, replies in held for reply in replies))
     tokens, cost_usd = teachers.books.cost_of(keys)
     seconds = dict(row for key in keys for row in teachers.ledger.rows(SECONDS, (key,)))
@@ -253,14 +255,14 @@ def _compared(teacher: str, prompt: str, rows: Sequence[Problem], held: Sequence
     )
 
 
-def _verdicts(made: Sequence[Solution | Dropped], problem: Problem) -> list[bool]:
+def _verdicts(made: Sequence[Solution | Dropped], problem: Problem, base: Path) -> list[bool]:
     """Whether each sample is right, those left out that nobody can judge; a refusal is not right."""
-    if problem.answer is None and problem.scorer is None:
+    if not problem.has_gold:
         return []
     verdicts = []
     for sample in made:
         if isinstance(sample, Solution):
-            verdict = compare_answer(sample.found, problem)
+            verdict = compare_answer(sample.found, problem, text=sample.text, base=base)
             verdicts += [verdict == "right"] if verdict != "unverifiable" else []
         elif sample.reason not in UNASKED:
             verdicts.append(False)

@@ -71,6 +71,11 @@ class Problem(Row):
     metadata: dict[str, Any] = {}
     """What that scorer needs; empty for all others."""
 
+    @property
+    def has_gold(self) -> bool:
+        """Whether an answer to it can be judged: by a gold answer, a scorer or tests."""
+        return self.answer is not None or self.scorer is not None or bool(self.tests)
+
 
 class Solution(Row):
     """One sample of a teacher for one problem; its parent is the problem.

@@ -17,6 +17,7 @@ from typing import Any
 
 from pipeline import generated
 from pipeline.answers.canonical import LETTERS, SYMBOLS, option
+from pipeline.answers.own import scorer_of
 from pipeline.choices import Source, nearest
 from pipeline.entries import entries, stem
 from pipeline.errors import UsageError
@@ -45,9 +46,9 @@ def problems(sources: Sequence[Source], base: Path) -> Iterator[Problem]:
     repeats: Counter[str] = Counter()
     for source in sources:
         _check_fields(source)
-        name, place = stem(source), None
+        name, scorer, place = stem(source), _scorer(source, base), None
         for place, entry in islice(entries(source, base), source.limit):
-            problem = _problem(entry, source, place)
+            problem = _problem(entry, source, place, scorer)
             identity = _given_id(entry, source, name, place) or _made_id(problem, name, repeats)
             if identity in places:
                 raise UsageError(
@@ -70,7 +71,7 @@ def question_key(problem: Problem) -> str:
     )
 
 
-def _problem(entry: dict[str, Any], source: Source, place: str) -> Problem:
+def _problem(entry: dict[str, Any], source: Source, place: str, scorer: str | None) -> Problem:
     question = _field(entry, "question", source, place)
     if not isinstance(question, str) or not question.strip():
         fault = (
@@ -90,9 +91,15 @@ def _problem(entry: dict[str, Any], source: Source, place: str) -> Problem:
         kind=source.kind,
         source=source.path,
         licence=source.licence,
-        scorer=generated.Address.of(source.path).scorer if is_generated else None,
+        scorer=scorer,
         metadata=entry.get("metadata", {}) if is_generated else {},
     )
+
+
+def _scorer(source: Source, base: Path) -> str | None:
+    if source.judge is not None:
+        return scorer_of(source.judge, base)
+    return generated.Address.of(source.path).scorer if source.path.startswith(generated.PREFIX) else None
 
 
 def _check_fields(source: Source) -> None:

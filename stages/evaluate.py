@@ -107,7 +107,7 @@ class Evaluate(Stage):
         """What each model answered, model by model; one of them in memory at a time."""
         asked = self._asked(problems, work)
         if asked:
-            yield "teacher", [_read(problem, "teacher", _as_generated(reply)) for problem, reply in asked]
+            yield "teacher", [_read(problem, "teacher", _as_generated(reply), work.base) for problem, reply in asked]
         own = [_messages(problem, self.student_prompt, work) for problem in problems]
         models = 2 + (self.teacher_prompt is not None) + bool(asked)
         work.progress.total(len(problems) * models)
@@ -133,6 +133,7 @@ class _Writer:
         self.model = load.load_model(weights, load.fast_dtype())
         self.batch_size = batch_size
         self.progress = work.progress
+        self.base = work.base
 
     def answers(
         self, problems: Sequence[Problem], name: Model, prompts: Sequence[Sequence[Message]], limits: Limits
@@ -140,7 +141,7 @@ class _Writer:
         """One prediction a problem."""
         tokens = [encode_prompt(self.tokenizer, prompt) for prompt in prompts]
         written = generate(self.model, self.tokenizer, tokens, limits, self.batch_size, self.progress)
-        return [_read(problem, name, text) for problem, text in zip(problems, written, strict=True)]
+        return [_read(problem, name, text, self.base) for problem, text in zip(problems, written, strict=True)]
 
 
 def scores(found: Mapping[Model, Sequence[Prediction]], seed: int) -> dict[str, Any]:
@@ -190,7 +191,7 @@ def _as_generated(reply: Reply) -> Generated:
     return Generated(reply.text if reply.problem is None else "", reply.tokens, reply.cut)
 
 
-def _read(problem: Problem, model: Model, written: Generated) -> Prediction:
+def _read(problem: Problem, model: Model, written: Generated, base: Path) -> Prediction:
     found = find(written.text, problem)
     return Prediction(
         id=f"{problem.id}/{model}",
@@ -198,7 +199,7 @@ def _read(problem: Problem, model: Model, written: Generated) -> Prediction:
         model=model,
         text=written.text,
         found=found,
-        right=compare(found, problem) == "right",
+        right=compare(found, problem, text=written.text, base=base) == "right",
         cut=written.cut,
         tokens=written.tokens,
     )
@@ -208,5 +209,5 @@ def _all_can_be_judged(problems: Sequence[Problem]) -> None:
     if not problems:
         raise StageError("there are no held-out problems", "give some under data.eval")
     for problem in problems:
-        if problem.answer is None and problem.scorer is None:
+        if not problem.has_gold:
             raise StageError(f"held-out problem {problem.id} has no answer to compare with", "give it a field `answer`")

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from pipeline.answers.own import scorer_of
+from pipeline.answers.sandbox import require_sandbox
 from pipeline.choices import Sources
 from pipeline.entries import outside
 from pipeline.jsonl import StoredRows
@@ -33,7 +35,11 @@ class Load(Stage):
     """Carry on only the first of several problems that ask the same."""
 
     def run(self, rows: Rows[Any], work: Work) -> Iterator[Problem | Dropped]:
-        """Read the sources until the limit."""
+        """Read the sources until the limit.
+
+        Raises:
+            StageError: a problem has tests of code, and there is no sandbox to run it in; told before anything is paid.
+        """
         seen = _held_out(work) if self.role == "train" else {}
         carried, without_gold = 0, 0
         for problem in problems(self.sources, work.base):
@@ -45,7 +51,9 @@ class Load(Stage):
                 continue
             seen[key] = Dropped(id=problem.id, reason="duplicate_question")
             carried += 1
-            without_gold += problem.answer is None and problem.scorer is None
+            without_gold += not problem.has_gold
+            if problem.tests:
+                require_sandbox()
             yield problem
             if carried == self.limit:
                 break
@@ -53,8 +61,10 @@ class Load(Stage):
             work.progress.say(f"{without_gold} of {carried} problems have no gold answer")
 
     def outside(self, base: Path) -> dict[str, str]:
-        """Content hash, package version or revision of each source."""
-        return {name: value for source in self.sources for name, value in outside(source, base).items()}
+        """Content hash, package version or revision of each source, and the hash of each judge of the user's own."""
+        found = {name: value for source in self.sources for name, value in outside(source, base).items()}
+        judges = [source.judge for source in self.sources if source.judge is not None]
+        return found | {judge: scorer_of(judge, base).rpartition("@")[2] for judge in judges}
 
 
 def _held_out(work: Work) -> dict[str, Dropped]:

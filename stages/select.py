@@ -104,10 +104,12 @@ class Select(Stage):
         """What is too near to an earlier one that stays."""
         faults: dict[str, Dropped] = {}
         stay: list[str] = []
-        for row in samples if self.near_duplicates is not None else ():
+        if self.near_duplicates is None:
+            return faults
+        for row in samples:
             likeness = ((name, jaccard(said[row.id], said[name])) for name in stay)
             like, share = max(likeness, key=itemgetter(1), default=("", -1.0))
-            if share >= (self.near_duplicates or 0):
+            if share >= self.near_duplicates:
                 faults[row.id] = Dropped(id=row.id, reason="near_duplicate", detail=f"{share:.0%} like {like}")
             else:
                 stay.append(row.id)

@@ -45,7 +45,7 @@ class _Question(NamedTuple):
 class HeldOut:
     """An index of held-out questions.
 
-    Memory grows with them alone: about 600 bytes for each of their words.
+    Memory grows with them alone: about 400 bytes for each of their words.
 
     Args:
         problems: the held-out problems; what asks the same as an earlier one is left out.
@@ -143,12 +143,9 @@ class HeldOut:
         place = self._grams.get(hash(tuple(spoken[start : start + SENTENCE])))
         if place is None:
             return None
-        question = self._told[place]
-        begins = next(
-            (at for at, gram in enumerate(grams(question.words, SENTENCE)) if [*gram] == spoken[start:][:SENTENCE]),
-            None,
-        )
-        if begins is None:
+        question, said = self._told[place], tuple(spoken[start : start + SENTENCE])
+        begins = next((at for at, gram in enumerate(grams(question.words, SENTENCE)) if gram == said), None)
+        if begins is None:  # another sentence with the same hash
             return None
         pairs = zip(spoken[start:], question.words[begins:], strict=False)
         length = next((count for count, (one, other) in enumerate(pairs) if one != other), None)
