@@ -188,10 +188,12 @@ def _polls(folder: Path, weighing: Weighing) -> Iterator[_Poll]:
     lost, voted, weighed = _lost(folder), False, False
     for name, samples in groupby(StoredRows([folder / "rows.jsonl"], Solution), key=lambda row: row.problem.id):
         group = list(samples)
-        if any(row.pass_rate is not None for row in group):
+        if any(row.verdict is not None for row in group):
             raise UsageError(
-                f"a vote cannot be calibrated on {folder.name!r}: its samples were checked, the wrong ones are gone",
-                'in the recipe, let uses={"calibration": ...} of the vote name the step that asked for the samples',
+                f"a vote cannot be calibrated on {folder.name!r}: its samples were held against the gold answers, "
+                "the wrong ones are gone",
+                'in the recipe, let uses={"calibration": ...} of the vote name the step that asked for the samples, '
+                "or a `grade` behind it with use_gold=False",
             )
         election = elect(group, weighing, lost=lost[name])
         voted, weighed = voted or bool(election.ranked), weighed or election.weighed

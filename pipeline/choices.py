@@ -239,12 +239,18 @@ def nearest(word: str, known: Sequence[str]) -> str:
 
 def first_fault(error: ValidationError) -> str:
     """The first fault of a validation error in one line, with the value met; never a key or a long text."""
-    fault = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in fault["loc"])
+    faults = error.errors(include_url=False)
+    fault, where = faults[0], _place(faults[0]["loc"])
     if fault["type"] == "extra_forbidden":
         return f"unknown key {where}"
+    told = " or ".join(other["msg"] for other in faults if _place(other["loc"]) == where) if where else fault["msg"]
     met = "" if fault["type"] in ("missing", "value_error") else f", found {str(fault['input'])[:60]!r}"
-    return f"{where}: {fault['msg']}{met}" if where else fault["msg"]
+    return f"{where}: {told}{met}" if where else told
+
+
+def _place(parts: Sequence[int | str]) -> str:
+    """Dotted keys; which of several types a value was held against is none of them."""
+    return ".".join(str(part) for part in parts if not str(part).startswith(("constrained-", "literal[")))
 
 
 def _put(raw: dict[str, Any], keys: Sequence[str], value: Any) -> None:

@@ -41,12 +41,11 @@ def make_rows(step: Step, rows: Rows[Any], work: Work, folder: Path) -> Counts:
             os.fsync(file.fileno())
     if step.rows:
         roll.reconcile()
-    if not roll.written and not step.stage.may_be_empty:
+    if not roll.written and not (step.stage.may_be_empty or step.may_be_empty):
+        entered = roll.entered if step.rows else reasons.total()
         raise StageError(
-            f"step {step.name!r} carried none of {roll.entered} rows on: {_told(reasons)}",
-            f"python -m pipeline show {step.name} --run {folder.parent.name} --dropped {reasons.most_common(1)[0][0]}"
-            if reasons
-            else None,
+            f"step {step.name!r} carried none of {entered} rows on: {_told(reasons)}",
+            f"python -m pipeline show {_where_lost(step, reasons)} --run {folder.parent.name}",
         )
     return Counts(
         entered=roll.entered, carried=roll.carried, written=roll.written, dropped=dict(sorted(reasons.items()))
@@ -116,6 +115,13 @@ def _ids(rows: Rows[Any]) -> Iterator[str]:
     if isinstance(rows, StoredRows):
         return (name for path in rows.paths for name, *_ in identities(path))
     return (row.id for row in rows)
+
+
+def _where_lost(step: Step, reasons: Counter[str]) -> str:
+    """The step and the reason that show what became of the rows: where none entered, those of the step before."""
+    if reasons:
+        return f"{step.name} --dropped {reasons.most_common(1)[0][0]}"
+    return f"{step.rows[0]} --dropped all" if step.rows else step.name
 
 
 def _told(reasons: Counter[str]) -> str:

@@ -27,6 +27,8 @@ class Step:
     """Steps whose rows it reads, one after another."""
     uses: Mapping[str, str] = field(default_factory=dict)
     """Other steps whose folders it looks into, by the part that they play."""
+    may_be_empty: bool = False
+    """It may carry nothing on, because the rows of another step stand in for its own."""
 
     @property
     def inputs(self) -> tuple[str, ...]:

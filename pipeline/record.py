@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.stage import Stage
 
@@ -70,7 +70,7 @@ class Record(BaseModel):
         return [
             f"{key}: {_short(old.get(key))} -> {_short(new.get(key))}"
             for key in sorted(old.keys() | new.keys())
-            if old.get(key) != new.get(key)
+            if _filled(old.get(key)) != _filled(new.get(key))
         ]
 
     @classmethod
@@ -88,8 +88,7 @@ class Record(BaseModel):
             return None
         if stage is None or record.stage != stage.name():
             return record
-        defaults = type(stage).model_construct().model_dump(mode="json", include=_with_defaults(type(stage)))
-        return record.model_copy(update={"fields": {**defaults, **record.fields}})
+        return record.model_copy(update={"fields": _completed(record.fields, type(stage))})
 
 
 def hash_folder(folder: Path) -> str:
@@ -104,8 +103,14 @@ def hash_folder(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _with_defaults(stage: type[Stage]) -> set[str]:
-    return {name for name, field in stage.model_fields.items() if not field.is_required()}
+def _completed(fields: Mapping[str, Any], stage: type[Stage]) -> Mapping[str, Any]:
+    """The fields, and the defaults of those that are missing, in what stands in a field too; as they are where that
+    cannot be told.
+    """
+    try:
+        return stage.model_validate(fields).model_dump(mode="json")
+    except ValidationError:
+        return fields
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
@@ -113,11 +118,18 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _leaves(value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, list) and any(isinstance(part, dict) for part in value):
+        value = {str(place): part for place, part in enumerate(value)}
     if isinstance(value, dict) and value:
         for key, part in value.items():
             yield from _leaves(part, f"{prefix}.{key}" if prefix else key)
     else:
         yield prefix, value
+
+
+def _filled(value: Any) -> Any:
+    """None for a mapping of nothing, too: what it lacks is told by itself."""
+    return None if value == {} else value
 
 
 def _short(value: Any) -> str:

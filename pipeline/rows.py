@@ -87,7 +87,7 @@ class Solution(Row):
     thoughts: str = ""
     """What the teacher thought before it replied, where it showed that; never part of `text`."""
     text: str
-    """The reply: rationale and final answer as the teacher wrote them."""
+    """The reply: rationale and final answer as the teacher wrote them, without a question that it went on to invent."""
     rationale: str
     """`text` without the sentence that states the final answer."""
     found: str | None

@@ -30,8 +30,10 @@ def print_rows(run: Path, step: str, dropped: str | None, count: int) -> None:
     """
     if not run.is_dir():
         raise UsageError(f"no run {run.name!r} under {run.parent}", "python -m pipeline status")
-    folder = run / step if (run / step).is_dir() else run / f"{step}.part"
-    path = folder / ("rows.jsonl" if dropped is None else "dropped.jsonl")
+    name = "rows.jsonl" if dropped is None else "dropped.jsonl"
+    part = run / f"{step}.part"
+    folder = part if (part / name).is_file() else run / step
+    path = folder / name
     if not path.is_file():
         made = sorted(found.parent.name for found in run.glob("*/rows.jsonl") if found.parent.suffix == "")
         raise UsageError(f"no step {step!r} in run {run.name!r}", nearest(step, made) if made else None)
@@ -42,7 +44,8 @@ def print_rows(run: Path, step: str, dropped: str | None, count: int) -> None:
         if dropped in (None, "all", row.get("reason")) and len(rows) < count:
             rows.append(row)
     if dropped not in (None, "all") and dropped not in reasons:
-        raise UsageError(f"step {step!r} dropped nothing for {dropped!r}", nearest(dropped or "", list(reasons)))
+        known = nearest(dropped or "", list(reasons)) if reasons else None
+        raise UsageError(f"step {step!r} dropped nothing for {dropped!r}", known)
     entered = _entered(run, folder) if dropped else {}
     console = Console(highlight=False)
     for row in rows:
@@ -53,6 +56,8 @@ def print_rows(run: Path, step: str, dropped: str | None, count: int) -> None:
     total = sum(reasons.values())
     told = ", ".join(f"{number} {reason}" for reason, number in sorted(reasons.items()) if reason)
     console.print(f"\n{len(rows)} of {total} shown" + (f": {told}" if told else ""), style="dim")
+    if folder == part:
+        console.print(f"{step} is not finished: these are of its last start", style="dim")
 
 
 def print_recipes() -> None:
@@ -71,7 +76,8 @@ def print_recipes() -> None:
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     with path.open(encoding="utf-8") as lines:
         for line in lines:
-            yield json.loads(line)
+            if line.endswith("\n"):  # else it is being written
+                yield json.loads(line)
 
 
 def _entered(run: Path, folder: Path) -> dict[str, str]:

@@ -5,6 +5,7 @@ from statistics import fmean
 from typing import Literal
 
 from pipeline.answers import find, normalise, split
+from pipeline.answers.statement import own
 from pipeline.rows import Dropped, Problem, Solution
 from pipeline.stage import Conversation, Reply, Request
 
@@ -70,7 +71,7 @@ def read_solution(
     for reply in replies:
         if reply.problem is not None:
             return Dropped(id=name, parent=problem.id, reason=reply.problem, detail=reply.detail)
-    text = replies[0].text.strip()
+    text = own(replies[0].text)
     if len(replies) == 2:
         rationale = text
         text = f"{text}\nTherefore, the answer is {replies[1].text.strip()}"

@@ -29,6 +29,8 @@ OFTEN_NAMED = {
     "answer": ("gold", "solution", "target", "output", "label", "answerKey", "expected"),
     "choices": ("options",),
 }
+SAMPLE = re.compile(r"(.+)/(?:hint-)?\d+", re.DOTALL)
+"""An id that a sample of the problem before the last slash may get."""
 GSM8K_ANSWER = re.compile(r"^[ \t]*####[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
 
 
@@ -43,6 +45,7 @@ def problems(sources: Sequence[Source], base: Path) -> Iterator[Problem]:
         UsageError: a source that cannot be read, or an entry that is no problem; says where.
     """
     places: dict[str, str] = {}
+    sampled: dict[str, str] = {}
     repeats: Counter[str] = Counter()
     for source in sources:
         _check_fields(source)
@@ -56,6 +59,7 @@ def problems(sources: Sequence[Source], base: Path) -> Iterator[Problem]:
                     "give each problem its own id, or leave the field out and ids are made of the questions",
                 )
             places[identity] = place
+            _check_no_sample(identity, places, sampled)
             yield problem.model_copy(update={"id": identity})
         if place is None:
             raise UsageError(f"{source.path} has no problems")
@@ -209,6 +213,26 @@ def _given_id(entry: dict[str, Any], source: Source, name: str, place: str) -> s
     value = _field(entry, "id", source, place)
     text = "" if value is None else str(value).strip()
     return f"{name}-{text}" if text.isdecimal() else text or None
+
+
+def _check_no_sample(identity: str, places: dict[str, str], sampled: dict[str, str]) -> None:
+    """Refuse `q12/1` beside `q12`, whose samples are called so.
+
+    Args:
+        identity: of the problem that was met last.
+        places: id -> where it stands, of all so far.
+        sampled: of those that could be a sample's, the problem's id -> the id; this one is added.
+    """
+    match = SAMPLE.fullmatch(identity)
+    if match:
+        sampled[match[1]] = identity
+    parent = match[1] if match and match[1] in places else identity
+    if parent in sampled:
+        name = identity if parent != identity else sampled[parent]
+        raise UsageError(
+            f"{places[name]}: id {name!r} is what a sample of {parent!r} at {places[parent]} is called",
+            "write it without the slash, or leave ids out and they are made of the questions",
+        )
 
 
 def _made_id(problem: Problem, name: str, repeats: Counter[str]) -> str:

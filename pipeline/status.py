@@ -29,8 +29,12 @@ def status_text(run_folder: Path) -> str:
         _check_name(run_folder)
         return f"{run_folder.name}: nothing was run yet (no {run_folder / FILE})"
     lines = [f"{state['run']}: {_condition(state)}"]
-    if state["steps_done"]:
-        lines.append(f"  done     {', '.join(state['steps_done'])}")
+    done = [name for name in state["steps_done"] if (run_folder / name).is_dir()]
+    gone = [name for name in state["steps_done"] if name not in done]
+    if done:
+        lines.append(f"  done     {', '.join(done)}")
+    if gone:
+        lines.append(f"  removed  {', '.join(gone)}")
     if state["step"]:
         far = how_far(state["done"], state["total"], state["per_second"], state["figures"])
         lines.append(f"  {'at' if state['state'] == 'running' else 'ended at':<8} {state['step']}: {far}")

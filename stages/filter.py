@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import Field, model_validator
 
 from pipeline.faults import form, leaks, loops, refusals, secrets, stated, tokens
-from pipeline.faults.language import other_language
+from pipeline.faults.language import language_of, other_language
 from pipeline.rows import Dropped, Solution
 from pipeline.solutions import cut_off
 from pipeline.stage import PromptName, Rows, Stage, Work
@@ -76,7 +76,13 @@ class Filter(Stage):
         return self
 
     def outside(self, base: Path) -> dict[str, str]:
-        """The student whose tokens are counted."""
+        """The student whose tokens are counted; a language that cannot be told is refused here, before all else.
+
+        Raises:
+            PipelineError: see `pipeline.faults.language`.
+        """
+        if self.language:
+            language_of(self.language)
         return {"tokenizer": load.fingerprint(self.tokenizer, base)} if self.tokenizer else {}
 
     def run(self, rows: Rows[Solution], work: Work) -> Iterator[Solution | Dropped]:

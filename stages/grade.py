@@ -79,6 +79,9 @@ class Grade(Stage):
     """Vote i is asked with seed + i; None sends no seed."""
     min_score: float | None = Field(default=None, ge=0, le=1)
     """Least score of a solution without gold; None drops none for its score."""
+    use_gold: bool = True
+    """Hold the answer against the gold one where there is one; without, every solution gets a score by the criteria,
+    as a vote needs that is calibrated on such scores."""
     every: bool = False
     """Judge also what a rule found right or wrong, and take the judge's word over it."""
 
@@ -104,7 +107,7 @@ class Grade(Stage):
             return None
         requests = self._requests(row, work)
         replies = yield [vote for request in requests for vote in request.samples(self.votes)]
-        is_compared = row.problem.answer is not None
+        is_compared = self._gold(row) is not None
         scores = [_score(reply, VERDICT if is_compared else SCORE) for reply in replies]
         orders = [_mean(scores[: self.votes]), _mean(scores[self.votes :])]
         leanings = {score > 0.5 for score in orders if score is not None and score != 0.5}
@@ -113,7 +116,7 @@ class Grade(Stage):
 
     def _requests(self, row: Solution, work: Work) -> list[Request]:
         """One request an order."""
-        has_gold = row.problem.answer is not None
+        has_gold = self._gold(row) is not None
         fields = problem_fields(row.problem)
         answers, criteria = (row.found or row.text, fields.pop("answer")), [f"- {line}" for line in self.rubric]
         requests = []
@@ -131,9 +134,12 @@ class Grade(Stage):
             )
         return requests
 
+    def _gold(self, row: Solution) -> str | None:
+        return row.problem.answer if self.use_gold else None
+
     def _judged(self, row: Solution, opinion: Opinion) -> Solution | Dropped:
         """What becomes of a solution; the row itself where nothing is decided."""
-        score, gold = opinion.score, row.problem.answer
+        score, gold = opinion.score, self._gold(row)
         if score is None or (gold is not None and score == 0.5):
             return row
         if gold is None and self.min_score is not None and score < self.min_score:

@@ -20,6 +20,7 @@ from pipeline.stage import Conversation, PromptName, Request, Rows, Stage, Teach
 class Rationalize(Stage):
     """Reasons for an answer that is known."""
 
+    version = 2
     reads = Problem
     writes = Solution
     may_be_empty = True

@@ -35,6 +35,7 @@ from pipeline.stage import Conversation, PromptName, Reply, Request, Rows, Stage
 class Solve(Stage):
     """k samples a problem."""
 
+    version = 2
     reads = Problem
     writes = Solution
 

@@ -39,7 +39,7 @@ class Vote(Stage):
     weights: Weights = "count"
     """What a sample weighs: `count` 1, `logprob` exp of the mean log-probability of its tokens, `judge` its
     judge_score. One that lacks it weighs as the others of its problem do on average. For `auto` by `judge`, the step
-    that plays `calibration` is a `grade` that judged the samples before `check` did."""
+    that plays `calibration` is a `grade` with `use_gold: false` that judged the samples before `check` did."""
     teacher_weights: Mapping[str, Annotated[float, Field(ge=0)]] = {}
     """Factor on the samples of a teacher, by its name in the choices; 1 for those that are not named."""
     without_gold_only: bool = False

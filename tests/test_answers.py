@@ -47,6 +47,20 @@ def real(name: str) -> Iterator[dict[str, Any]]:
         ("george washington", "George  Washington.", "**George Washington**", '"George Washington"'),
         ("1, 2, 3", "1,  2, 3", "1 , 2, 3"),
         ("don't", "Don’t"),
+        ("346", "three hundred forty-six", "Three hundred and forty-six"),
+        ("5/2", "two and a half", "two point five"),
+        (
+            "2021-03-04",
+            "March 4, 2021",
+            "4 March 2021",
+            "the 4th of March, 2021",
+            "Thursday, March 4, 2021",
+            "04.03.2021",
+        ),
+        ("mar 4", "March 4", "4 March", "Mar. 4th"),
+        ("{1, 2}", "{2, 1}", r"\{1, 2\}", r"\{ 2.0, 1, 1 \}", r"$\{1,2\}$"),
+        ("7_eleven", "7 Eleven", "7-Eleven"),
+        ("])", "] )", "] ) ."),
     ],
 )
 def test_answers_that_mean_the_same_have_one_text(same: tuple[str, ...]) -> None:
@@ -74,6 +88,14 @@ def test_answers_that_mean_the_same_have_one_text(same: tuple[str, ...]) -> None
         ("1/0", "0"),
         ("1e999999999", "1"),
         ("", "0"),
+        ("7 Eleven", "7 Up"),
+        ("] )", ")"),
+        ("} } }", "}"),
+        ("03/04/2021", "04/03/2021"),
+        ("March 4", "March 2004"),
+        ("{1, 2}", "(1, 2)"),
+        ("{1, 2}", "{1, 3}"),
+        ("five six", "11"),
     ],
 )
 def test_answers_that_differ_keep_different_texts(one: str, other: str) -> None:

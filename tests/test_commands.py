@@ -46,6 +46,11 @@ def test_show_prints_rows_and_what_was_dropped(project: Project) -> None:
     dropped = project.run("show", "check", "--run", "one", "--dropped", "wrong_answer").stdout
     assert "reason: wrong_answer" in dropped
     assert "The answer is" in dropped
+    project.run_all(
+        "--until", "assemble", "--set", "check.wrong_steps=drop", "--set", "filter.min_rationale_words=999", expect=1
+    )
+    anew = project.run("show", "filter", "--run", "one", "--dropped", "no_reasoning").stdout
+    assert "filter is not finished" in anew
     wrong = project.run("show", "chekc", "--run", "one", expect=2)
     assert "did you mean 'check'?" in wrong.stderr
 
@@ -79,13 +84,13 @@ def test_every_problem_and_sample_is_accounted_for(project: Project) -> None:
 
     project.run_all("--until", "assemble")
     run = project.folder / "outputs" / "one"
-    for record in run.glob("*/record.json"):
-        entered = set()
-        for name in json.loads(record.read_text())["inputs"]:
-            entered |= {row["id"] for row in project.rows(name)}
-        dropped = [json.loads(line) for line in (record.parent / "dropped.jsonl").read_text().splitlines()]
-        left = {name for row in project.rows(record.parent.name) for name in (row["id"], row["parent"])}
+    for step in json.loads((run / "run.json").read_text())["steps"]:
+        if not step["rows"] or not (run / step["name"]).is_dir():
+            continue
+        entered = {row["id"] for name in step["rows"] for row in project.rows(name)}
+        dropped = [json.loads(line) for line in (run / step["name"] / "dropped.jsonl").read_text().splitlines()]
+        left = {name for row in project.rows(step["name"]) for name in (row["id"], row["parent"])}
         lost = {name for row in dropped for name in (row["id"], row["parent"])}
-        if record.parent.name not in ("load", "heldout"):
-            assert entered <= left | lost
-            assert not {row["id"] for row in dropped} & left
+        assert entered
+        assert entered <= left | lost
+        assert not {row["id"] for row in dropped} & left

@@ -73,6 +73,15 @@ def test_the_majority_of_all_votes_of_both_orders_decides_whether_it_is_the_gold
         assert (made.verdict, made.judge_score) == (expected, score)
 
 
+def test_without_gold_a_solution_gets_a_score_whatever_the_gold_answer_is(tmp_path: Path) -> None:
+    surroundings = work(tmp_path, lambda request: Reply(key="00", text="Score: 2"))
+    (made,) = run(Grade(use_gold=False), [capital()], surroundings)
+    assert isinstance(made, Solution)
+    assert (made.verdict, made.judge_score) == ("unverifiable", 0.25)
+    asked = surroundings.teachers.asked  # type: ignore[attr-defined]
+    assert not any("Washington" in request.messages[-1].content for request in asked)
+
+
 def test_both_answers_are_shown_in_both_orders_and_nothing_says_which_is_gold(tmp_path: Path) -> None:
     surroundings = work(tmp_path, votes("s", "s"))
     run(Grade(temperature=0.5, max_tokens=99), [capital()], surroundings)

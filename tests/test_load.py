@@ -183,6 +183,19 @@ def test_one_id_in_two_sources_is_told_with_both_places(tmp_path: Path) -> None:
     assert "b.jsonl:1: id 'x' stands at a.jsonl:1 too" in fault(tmp_path, "a.jsonl", "b.jsonl")
 
 
+@pytest.mark.parametrize("names", [("x", "x/0"), ("x/0", "x"), ("x/hint-1", "x"), ("y", "x/y", "x/y/12")])
+def test_an_id_that_a_sample_of_another_problem_gets_is_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
+    write(tmp_path / "a.jsonl", *({"id": name, "question": name} for name in names))
+    longest = max(names, key=len)
+    assert f"id {longest!r} is what a sample of {longest.rpartition('/')[0]!r} at" in fault(tmp_path, "a.jsonl")
+
+
+def test_ids_with_slashes_that_no_sample_gets_are_kept(tmp_path: Path) -> None:
+    names = ["x", "x/y", "x/1.json", "z/0", "z/1"]
+    write(tmp_path / "a.jsonl", *({"id": name, "question": name} for name in names))
+    assert [row.id for row in read(tmp_path, "a.jsonl")] == names
+
+
 @pytest.mark.parametrize(
     ("query", "told"),
     [

@@ -72,6 +72,17 @@ def test_a_step_that_carries_nothing_on_says_why_and_where_to_look(tmp_path: Pat
     assert "show step" in (caught.value.hint or "")
 
 
+def test_a_step_that_others_stand_in_for_may_carry_nothing_on(tmp_path: Path) -> None:
+    step = Step("step", Scripted(made=(Dropped(id="a", reason="x"),)), rows=("load",), may_be_empty=True)
+    assert make_rows(step, [problem("a")], work(tmp_path), tmp_path).written == 0
+
+
+def test_where_nothing_entered_the_step_before_is_shown(tmp_path: Path) -> None:
+    with pytest.raises(StageError) as caught:
+        make_rows(Step("step", Scripted(made=()), rows=("before",)), [], work(tmp_path), tmp_path)
+    assert "show before --dropped all" in (caught.value.hint or "")
+
+
 def test_a_field_that_a_stage_got_since_makes_no_finished_step_drift(tmp_path: Path) -> None:
     load = Load.model_validate({"sources": "problems.jsonl"})
     written = Record(step="load", stage="load", version=1, fields=load.model_dump(mode="json"), output="x")
@@ -83,6 +94,22 @@ def test_a_field_that_a_stage_got_since_makes_no_finished_step_drift(tmp_path: P
     assert read.differences(written) == []
     assert read.differences(written.model_copy(update={"fields": {**written.fields, "distinct": False}})) == [
         "fields.distinct: true -> false"
+    ]
+
+
+def test_what_a_source_got_since_makes_no_finished_step_drift(tmp_path: Path) -> None:
+    load = Load.model_validate({"sources": ["a.jsonl", "b.jsonl"]})
+    written = Record(step="load", stage="load", version=1, fields=load.model_dump(mode="json"), output="x")
+    document = written.model_dump(mode="json")
+    for source in document["fields"]["sources"]:
+        del source["judge"]
+    (tmp_path / "record.json").write_text(json.dumps(document))
+    read = Record.read(tmp_path, load)
+    assert read is not None
+    assert read.made_of() == written.made_of()
+    licensed = Load.model_validate({"sources": ["a.jsonl", {"path": "b.jsonl", "licence": "MIT"}]})
+    assert read.differences(written.model_copy(update={"fields": licensed.model_dump(mode="json")})) == [
+        'fields.sources.1.licence: null -> "MIT"'
     ]
 
 

@@ -155,6 +155,7 @@ def test_a_size_in_words(count: float, words: str) -> None:
 
 def test_status_of_a_run_under_way(tmp_path: Path) -> None:
     state(tmp_path)
+    (tmp_path / "load").mkdir()
     steps = [{"name": name, "stage": name} for name in ("load", "solve", "check", "train")]
     (tmp_path / "run.json").write_text(json.dumps({"steps": steps}), encoding="utf-8")
     first, *rest = status_text(tmp_path).splitlines()
@@ -188,6 +189,8 @@ def test_status_of_a_finished_run(tmp_path: Path) -> None:
     with shown, shown.step("solve") as progress:
         progress.advance(3)
     assert status_text(tmp_path).splitlines()[0].startswith(f"{tmp_path.name}: finished after ")
+    assert status_text(tmp_path).splitlines()[1:] == ["  removed  solve"]
+    (tmp_path / "solve").mkdir()
     assert status_text(tmp_path).splitlines()[1:] == ["  done     solve"]
 
 

@@ -130,6 +130,28 @@ def test_a_step_that_sampled_adaptively_shows_what_that_saved(
     assert "32 problems with 3 samples" in page.texts
 
 
+@pytest.mark.parametrize(
+    ("found", "texts"),
+    [
+        ({}, ["It found none."]),
+        (
+            {"words": {"solutions": 3, "problems": 2, "removed": True}},
+            ["13 words of it in a row", "removed", "check/contamination.jsonl"],
+        ),
+    ],
+)
+def test_held_out_questions_that_would_be_taught_are_counted(
+    found: dict[str, Any], texts: list[str], tmp_path: Path
+) -> None:
+    folder = run_folder(tmp_path)
+    counts = {"held_out": 300, "compared_by_words": 0, "of_a_template": 300, "under_30_words": 0, "solutions": 200}
+    (folder / "check" / "contamination.json").write_text(json.dumps({**counts, "found": found}))
+    page = Page(write_report(folder).read_text())
+    assert "Held-out questions in what is taught" in page.headings
+    whole = " ".join(page.texts)
+    assert [text for text in texts if text not in whole] == []
+
+
 def test_columns_stand_in_proportion_and_their_labels_apart() -> None:
     drawn = columns({3: 100, 5: 50, **dict.fromkeys(range(6, 129), 1)})
     first, second = drawn["bars"][:2]

@@ -88,6 +88,15 @@ def test_each_sample_becomes_a_solution_with_its_answer(tmp_path: Path) -> None:
     assert [request.temperature for request in surroundings.teachers.asked] == [0.6, 0.6]  # type: ignore[attr-defined]
 
 
+def test_a_next_question_that_a_completion_invents_is_no_part_of_its_text(tmp_path: Path) -> None:
+    run_on = "4 + 3 = 7. The answer is 7.\n\nQ: There are 15 trees. How many?\nA: There are"
+    (made,) = run(
+        Solve(prompt="r1-distill/solve"), [problem()], work(tmp_path, lambda request: Reply(key="00", text=run_on))
+    )
+    assert isinstance(made, Solution)
+    assert (made.text, made.rationale, made.found) == ("4 + 3 = 7. The answer is 7.", "4 + 3 = 7.", "7")
+
+
 def test_a_second_call_asks_for_the_answer_alone(tmp_path: Path) -> None:
     def reply(request: object) -> Reply:
         messages = request.messages  # type: ignore[attr-defined]

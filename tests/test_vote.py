@@ -274,7 +274,7 @@ def test_auto_needs_a_step_to_calibrate_on(tmp_path: Path) -> None:
 
 
 def test_samples_whose_wrong_ones_are_gone_cannot_calibrate(tmp_path: Path) -> None:
-    rows = [row.model_copy(update={"pass_rate": 0.5}) for row in samples("a", "5", gold="5")]
+    rows = [row.model_copy(update={"verdict": "right"}) for row in samples("a", "5", gold="5")]
     there = work(tmp_path, uses={"calibration": step_folder(tmp_path / "check", rows)})
-    with pytest.raises(UsageError, match="'check': its samples were checked"):
+    with pytest.raises(UsageError, match="'check': its samples were held against the gold answers"):
         run(Vote(), rows, there)

@@ -6,6 +6,9 @@ Pure and fast: no time limit and no symbolic algebra, so a vote does not depend 
     "1/2"  "0.5"  "50 %"  "\frac{1}{2}"                                          ->  "1/2"
     "(B)"  "b"  "B) neck"  "neck", with the choices ("jewelry store", "neck")    ->  "b"
     "George  Washington."  "**george washington**"                               ->  "george washington"
+    "7 Eleven"  "7-Eleven"                                                       ->  "7_eleven"
+    "May 4, 2021"  "2021-05-04"                                                  ->  "2021-05-04"
+    "{2, 1}"  "\{1, 2\}"                                                       ->  "{1, 2}"
     "yes"  "True"                                                                ->  "yes"
 """
 
@@ -16,6 +19,10 @@ from collections.abc import Callable
 from fractions import Fraction
 from functools import lru_cache
 from itertools import accumulate
+
+from pipeline.answers.dates import canonical_date
+from pipeline.answers.measures import KNOWN
+from pipeline.answers.spelled import value_in_words
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 LONGEST = 1000
@@ -40,7 +47,7 @@ LATEX = tuple(
         (r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", r"(\1)/(\2)"),
         (r"\\(?:times|cdot)(?![a-z])", "*"),
         (r"\\div(?![a-z])", "/"),
-        (r"\{,\}", ","),
+        (r"(?<=\d) ?(?:\{ ?, ?\}|, ?\\!) ?(?=\d{3}(?!\d))", ","),
         (r"\\(?:left|right|displaystyle)(?![a-z])|\\[,!;: ()\[\]]|\^?\{?\\circ\}?|°|\\degree(?![a-z])", ""),
         (r"~", " "),
         (r"\\+([$%#&])", r"\1"),
@@ -51,8 +58,8 @@ LATEX = tuple(
 BETWEEN = re.compile(r"(?<=\d) ?(:) ?(?=\d)")
 """Of a ratio."""
 DIGIT = re.compile(r"\d")
-LONGEST_WORD = 20
-"""Characters; a longer text without digits is no number in words."""
+BRACKETS = "()[]{}<> "
+"""An answer of nothing else is what was asked for."""
 OUTER = " .,;:!?\"'`*_$"
 PLAIN = r"(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?:e[-+]?\d{1,3})?"
 NO_UNIT = r"(?:am|pm|ad|bc|ce|bce|pi|or|and|to|not|mod|sqrt|sin|cos|tan|log|ln|exp|halves|thirds|fourths|fifths)\b"
@@ -77,16 +84,6 @@ SCALES = {
     "trillion": Fraction(10**12),
 }
 SCIENTIFIC = re.compile(rf"(-?{PLAIN}) ?[*x] ?10 ?(?:\^|\*\*) ?[{{(]?([-+]?\d{{1,3}})[)}}]?")
-ONES = re.findall(
-    r"\w+",
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen",
-)
-TENS = re.findall(r"\w+", "twenty thirty forty fifty sixty seventy eighty ninety")
-SPELLED = {word: Fraction(value) for value, word in enumerate(ONES)} | {
-    word: Fraction(10 * place) for place, word in enumerate(TENS, start=2)
-}
-"""Numbers of one word; "twenty-one" is two of them."""
 ARITHMETIC = re.compile(r"[\d\s.,+\-*/()]*\d[\d\s.,+\-*/()]*", re.ASCII)
 NOT_ARITHMETIC = re.compile(r"\d-\d+(?:-|$)|\d/\d+/\d|\*\s*\*|/\s*/|\d\s+[\d.]")
 """Ranges and dates, powers and floor division, and numbers that stand side by side."""
@@ -98,6 +95,8 @@ OPERATORS: dict[type[ast.AST], Callable[[Fraction, Fraction], Fraction]] = {
 }
 ASSIGNED = re.compile(r"(?:[a-z]\w{0,2} ?|[\d\s.,+\-*/()$]+)=([^=]+)")
 LETTERED = re.compile(r"(?:(?:option|choice|answer)\s+)?(?:\(([a-z])\)|([a-z])(?:\)|[.:](?=\s|$)|$))")
+NAMED = re.compile(r"\W*\d[\d,.]*[\s-]([A-Z][a-z]+)\b")
+"""A number with a word that may be a part of its name ("7 Eleven"), unless it is a unit ("7 Hours")."""
 POLAR = {"true": "yes", "false": "no"}
 
 
@@ -117,10 +116,14 @@ def _normalised(answer: str, choices: tuple[str, ...]) -> str:
     if letter is not None:
         return letter
     text = tidy(answer)
+    if is_name(answer):
+        return canonical_date(text) or re.sub(r"[\s-]", "_", text)
     value = number(text)
     if value is not None:
         return str(value)
-    return text if choices else POLAR.get(text, text)
+    if not choices:
+        text = POLAR.get(text) or canonical_date(text) or _canonical_set(text) or text
+    return text
 
 
 _remembered = lru_cache(maxsize=1 << 14)(_normalised)
@@ -134,7 +137,7 @@ def option(answer: str, choices: tuple[str, ...]) -> str | None:
     if not choices:
         return None
     letters, known = LETTERS[: len(choices)], _option_texts(choices)
-    lettered = LETTERED.match(_plain(answer).strip(OUTER))
+    lettered = LETTERED.match(plain(answer).strip(OUTER))
     letter = lettered and (lettered[1] or lettered[2])
     if letter and letter in letters:
         return letters[known.index(known[letters.index(letter)])]
@@ -142,6 +145,7 @@ def option(answer: str, choices: tuple[str, ...]) -> str | None:
     if text in known:
         return letters[known.index(text)]
     first, _, rest = text.partition(" ")
+    first = first.rstrip(",:;")
     if len(first) == 1 and first in letters and known[letters.index(first)] == normalise(rest):
         return first
     return None
@@ -149,7 +153,7 @@ def option(answer: str, choices: tuple[str, ...]) -> str | None:
 
 def tidy(answer: str) -> str:
     """Casefolded, plain symbols for typographic and simple LaTeX ones, without outer punctuation."""
-    text, before = _plain(answer), ""
+    text, before = plain(answer), ""
     if _is_words(text):
         return text
     while text != before and len(text) <= LONGEST:
@@ -159,11 +163,11 @@ def tidy(answer: str) -> str:
 
 
 def number(text: str) -> Fraction | None:
-    """The exact value of a tidy text: a number with or without its unit, or arithmetic; None for anything else."""
-    if len(text) > LONGEST or (not DIGIT.search(text) and len(text) > LONGEST_WORD):
+    """The exact value of a tidy text: a number with its unit or without, or arithmetic; None for any other."""
+    if len(text) > LONGEST:
         return None
-    if _is_words(text):
-        return _spelled(text)
+    if not DIGIT.search(text):
+        return value_in_words(text)
     assigned = ASSIGNED.fullmatch(text)
     if assigned:
         text = tidy(assigned[1])
@@ -188,12 +192,28 @@ def is_percentage(text: str) -> bool:
     return quantity is not None and quantity["scale"] in PERCENT
 
 
+def is_name(answer: str) -> bool:
+    """Whether a number is a part of a name: a capitalised word that is no known unit follows it."""
+    named = NAMED.match(answer) if len(answer) <= SHORT else None
+    return named is not None and named[1].lower() not in KNOWN and named[1].lower() not in SCALES
+
+
+def _canonical_set(text: str) -> str | None:
+    if not text.startswith(("{", "\\{")):
+        return None
+    # imported here, since it imports this module
+    from pipeline.answers.lists import canonical_set
+
+    return canonical_set(text)
+
+
 def _is_words(text: str) -> bool:
     """Whether a text holds nothing but plain words, as most options do: there is nothing to tidy or work out."""
     return text.isascii() and text.replace(" ", "").isalpha()
 
 
-def _plain(answer: str) -> str:
+def plain(answer: str) -> str:
+    """Casefolded, with plain symbols for typographic and simple LaTeX ones."""
     if _is_words(answer):
         return " ".join(answer.lower().split())
     text = " ".join(answer.translate(SYMBOLS).casefold().split())
@@ -216,6 +236,8 @@ def _without_brackets(text: str) -> str:
     """Without the brackets around all of it, but for those that may mean a tuple, an interval or a set."""
     if "," in text:
         return text
+    if not text.strip(BRACKETS):
+        return text.replace(" ", "")
     if text[:1] + text[-1:] in ("()", "[]", "{}"):
         depths = accumulate((char == text[0]) - (char == text[-1]) for char in text[1:-1])
         return text[1:-1] if min(depths, default=0) >= 0 else text
@@ -229,20 +251,14 @@ def _without_brackets(text: str) -> str:
 def _quantity(text: str) -> Fraction | None:
     quantity = QUANTITY.fullmatch(text)
     if quantity is None:
-        return _spelled(text)
+        return _scientific(text)
     value = int(quantity["whole"] or 0) + Fraction(re.sub(r"[,\s]", "", quantity["value"]))
     return value * SCALES.get(quantity["scale"] or "", Fraction(1)) * (-1 if quantity["sign"] == "-" else 1)
 
 
-def _spelled(text: str) -> Fraction | None:
-    """The value of a number in words ("twenty-one"), or times a power of ten ("3 * 10^8")."""
+def _scientific(text: str) -> Fraction | None:
     scientific = SCIENTIFIC.fullmatch(text) if "10" in text else None
-    if scientific:
-        return Fraction(scientific[1].replace(",", "")) * Fraction(10) ** int(scientific[2])
-    if text in SPELLED:
-        return SPELLED[text]
-    ten, _, one = text.replace(" ", "-").partition("-")
-    return SPELLED[ten] + SPELLED[one] if ten in TENS and one in ONES[1:10] else None
+    return Fraction(scientific[1].replace(",", "")) * Fraction(10) ** int(scientific[2]) if scientific else None
 
 
 def _worked_out(text: str) -> Fraction | None:
@@ -264,10 +280,15 @@ def _value(node: ast.expr, text: str) -> Fraction:
     raise ValueError("not arithmetic")
 
 
+def may_be_lettered(choices: tuple[str, ...]) -> bool:
+    """Whether letters may stand before the options ("A) neck")."""
+    return choices[0].lstrip(" (").startswith(("A", "a"))
+
+
 @lru_cache(maxsize=4096)
 def _option_texts(choices: tuple[str, ...]) -> tuple[str, ...]:
     """Canonical texts of the options, without the letters that may stand before them."""
-    if not choices[0].lstrip(" (").startswith(("A", "a")):
+    if not may_be_lettered(choices):
         return tuple(map(normalise, choices))
     labelled = [re.match(r"\s*\(?([A-Za-z])[).:]\s*(?=\S)", choice) for choice in choices]
     letters = [label[1].lower() if label else "" for label in labelled]

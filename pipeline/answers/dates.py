@@ -29,6 +29,9 @@ MONTH_FIRST = re.compile(r"\bm{1,2}\W+d{1,2}\W+y{2,4}\b", re.IGNORECASE)
 DAY_FIRST = re.compile(r"\bd{1,2}\W+m{1,2}\W+y{2,4}\b", re.IGNORECASE)
 OUTER = " \t\n.,;:!?\"'*_`$()"
 
+LONGEST = 50
+"""Characters; a longer text is no date as a whole."""
+
 Order = Literal["month_first", "day_first"]
 
 
@@ -76,6 +79,17 @@ def meanings(text: str, order: Order | None = None) -> tuple[Date, ...]:
             dates = _numbered(parts, is_year_first=match.start("year") == 0, order=order)
         return tuple(dict.fromkeys(date for date in dates if _exists(date)))
     return ()
+
+
+def canonical_date(text: str) -> str | None:
+    """One text for all ways to write a day ("2021-05-04", "may 4"); None where it is none, or may be another day."""
+    dates = meanings(text) if len(text) <= LONGEST and any(map(str.isdigit, text)) else ()
+    if len(dates) != 1:
+        return None
+    year, month, day = dates[0]
+    if year and day:
+        return f"{year:04}-{month:02}-{day:02}"
+    return f"{MONTHS[month - 1]} {day or f'{year:04}'}"
 
 
 def compare_dates(found: str | None, gold: str, question: str) -> Outcome:

@@ -23,7 +23,7 @@ from pipeline.answers.numerals import (
     number_in,
     spelled_in,
 )
-from pipeline.answers.statement import own, statement
+from pipeline.answers.statement import VERDICT, denied, own, statement
 from pipeline.answers.units import unit_of
 from pipeline.rows import AnswerKind, Problem
 
@@ -35,20 +35,36 @@ LONGEST = 5000
 NEAREST = 3
 """So many opening brackets are looked at for a list."""
 
+ADVERB = r"(?:(?:most|very|quite|more)\s+)?(?!(?:un|hard|scarce|bare|rare|seldom))[a-z]+ly,?\s+"
 POLAR = re.compile(r"(yes|no|true|false)\b(?!\s*(?:or|and|/)\s*(?:yes|no|true|false)\b)(?!-)", re.IGNORECASE)
 NO_NOUN = re.compile(
     r"\s+(?:way|one|information|longer|such|more|less|doubt|idea|answer|evidence|need|reason|matter)\b", re.IGNORECASE
 )
 POLAR_LEAD = re.compile(
-    r"(?:\A|[.!?,:;—]\s*|\b(?:so|thus|hence|therefore|then|is|definitely|probably|likely|clearly),?\s+)[\s\"'*_$({]*"
+    r"(?:(?:\A|[.!?,:;—]\s*|\b(?:so|thus|hence|therefore|then|is|likely),?\s+)(?:"
+    + ADVERB
+    + r")?(?:to\s+be\s+)?)[\s\"'*_$({]*"
     r"(?:\\(?:text|boxed|mathrm)\s*\{\s*)?(?:an?\s+)?(?=(?:yes|no|true|false)\b)",
     re.IGNORECASE,
 )
+POLAR_NEXT = re.compile(r"(?:\A[.!?:]?|\n)\s*(?:\d\.\s+)?[\"'*_]*(yes|no)\b(?=[\s.,!:*_]|\Z)", re.IGNORECASE)
+"""At the beginning of what comes after a sentence that was to answer."""
+CANDIDATES = {
+    "number": re.compile(r"\d"),
+    "choice": re.compile(r"\b[A-Z]\b|\([a-z]\)"),
+    "yes_no": re.compile("yes|no\\b"),
+}
+"""What an answer is made of; "the answer is not known" has none, so it takes back all that came before."""
 DENIED = re.compile(
     r"\b(?:not|isn't|isn’t|cannot be|can't be|never|rather than|instead of|except)\s+"
     r"(?:option\s+)?\(?[A-Za-z]\)?(?![A-Za-z])"
 )
-CAPITAL = re.compile(r"[\s*_]*(?:(?:option|choice|letter)\s+)?([B-Z])\b(?!['’])(?!\s*(?:or|and|,|/|&)\s*\(?[A-Z]\b)")
+CAPITAL = re.compile(
+    rf"[\s*_\"“]*(?:either\s+)?(?:{ADVERB})?(?:to\s+be\s+)?(?:(?:option|choice|letter)\s+)?[\s*_\"“]*"
+    r"(?:([A-Z])(?=[*_\"”]*\s*(?:[,:;.)—–]|\Z|(?:or|and)\b))|([BCD-HJ-Z])\b(?!['’]))",
+)
+ANOTHER = re.compile(r"(?:,|/|&|\b(?:or|and))\s*(?:(?:or|and)\s+)?(?:option\s+)?\(?([A-Z])(?![\w'’]|\s+[a-z]{3})")
+"""A second letter in the place of the first; a letter with words after it is an article."""
 WORDS = re.compile(r"(?<![\w-])-?\d+(?:[.,/:]\d+)*|[a-z]+|\d+")
 FENCED = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n`]*\n(.*?)(?:^[ \t]*\1[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
 
@@ -83,12 +99,19 @@ def read(text: str, problem: Problem) -> Reading:
     if "\n" in (problem.answer or "").strip():
         grid = body[stated.at : stated.end if "\n" in stated.content else None] if stated else body
         return _reading(_lines(grid), stated.rule if stated else "whole")
+    if stated and kind not in ("text", None) and VERDICT.match(stated.content):
+        stated = None
+    place, what = denied(body) or (0, "")
+    if place and stated and stated.at < place and kind in CANDIDATES and not CANDIDATES[kind].search(what):
+        stated = None
     if stated is None:
-        return _unstated(body, kind, problem)
+        return _unstated(body[place:], kind, problem)
     found = _taken(stated.content[:LONGEST], kind, problem)
     if found is not None:
         return Reading(found, stated.rule)
-    return NOTHING if kind in ("choice", "yes_no") else _unstated(body[stated.at :], kind, problem)
+    if kind == "yes_no":
+        return _reading(_polar_after(body[stated.end : stated.end + LONGEST]), "polar")
+    return NOTHING if kind == "choice" else _unstated(body[stated.at :], kind, problem)
 
 
 def _taken(content: str, kind: AnswerKind | None, problem: Problem) -> str | None:
@@ -116,6 +139,8 @@ def _unstated(body: str, kind: AnswerKind | None, problem: Problem) -> Reading:
     """What stands in for the answer of a text that states none."""
     last = body[body.rfind("\n") + 1 :][-LONGEST:]
     if kind == "choice" and (problem.choices or letters_of(problem)):
+        if len(last.split(maxsplit=SHORT_WORDS)) > SHORT_WORDS and last[-1].isalnum():
+            return NOTHING
         return _reading(_taken(DENIED.sub(" ", last), kind, problem), "letter")
     if kind == "yes_no":
         return _reading(_polar(last), "polar")
@@ -148,9 +173,11 @@ def _letter(content: str, choices: tuple[str, ...]) -> str | None:
     if named:
         return named.pop() if len(named) == 1 else None
     whole = option(content, choices)
-    capital = CAPITAL.match(content)
-    if whole is None and capital and capital[1].lower() in letters:
-        return capital[1].lower()
+    capital = CAPITAL.match(content) if whole is None else None
+    letter = (capital[1] or capital[2]).lower() if capital else ""
+    if capital and letter in letters:
+        others = {other[1].lower() for other in ANOTHER.finditer(content, capital.end())} & set(letters)
+        return letter if others <= {letter} else None
     return whole or _only_option_in(content, choices)
 
 
@@ -172,6 +199,12 @@ def _polar(content: str) -> str | None:
         if polar and not NO_NOUN.match(content, polar.end()):
             return polar[1]
     return None
+
+
+def _polar_after(rest: str) -> str | None:
+    """What the lines after a sentence begin with, where they agree."""
+    polars = {match[1].lower() for match in POLAR_NEXT.finditer(rest) if not NO_NOUN.match(rest, match.end())}
+    return polars.pop() if len(polars) == 1 else None
 
 
 def _date(content: str) -> str | None:

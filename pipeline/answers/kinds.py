@@ -3,7 +3,7 @@
 import re
 from functools import lru_cache
 
-from pipeline.answers.canonical import LETTERS, normalise, value_of
+from pipeline.answers.canonical import LETTERS, is_name, normalise, value_of
 from pipeline.answers.dates import meanings
 from pipeline.answers.lists import is_list, is_set
 from pipeline.rows import AnswerKind, Problem
@@ -42,6 +42,9 @@ MATHEMATICS = re.compile(
     r"|\d\s?/\s?\d|[\d)]\s?/\s?[a-z(]|\b[a-z]\s?[-/]\s?[\da-z]\b|\d\s?-\s?[a-z]\b|\d\s-\s\d"
 )
 """A LaTeX command, an operator, a coefficient, a function, a quotient or a difference."""
+QUANTITY_ASKED = re.compile(
+    r"\bhow\s+(?!(?:do|does|did|to|is|are|can|could|would|should)\b)[a-z]+\b|\bnumber of\b", re.IGNORECASE
+)
 LONE_LETTER = re.compile(r"\(([A-Za-z])\)\.?|([A-J])[.)]?")
 
 
@@ -57,6 +60,8 @@ def kind_of(problem: Problem) -> AnswerKind | None:
         return None
     if len(problem.answer) <= 4 and letters_of(problem):
         return "choice"
+    if is_name(problem.answer) and not QUANTITY_ASKED.search(problem.question):
+        return "date" if meanings(problem.answer) else "text"
     return _shown_by(problem.answer) if len(problem.answer) <= LONGEST_EXPRESSION else "text"
 
 
@@ -81,6 +86,8 @@ def is_expression(text: str) -> bool:
     if len(text) > LONGEST_EXPRESSION:
         return False
     bare = LATEX_TEXT.sub(" ", text)
+    if not re.search(r"[^\W_]|∞", text):
+        return False
     if not (bare.isdigit() or "\\begin{" in text or MATHEMATICS.search(bare)):
         return False
     words = set(re.findall(r"[^\W\d_]{2,}", LATEX_COMMAND.sub(" ", bare).lower()))

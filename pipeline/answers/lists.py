@@ -12,6 +12,8 @@ from pipeline.answers.canonical import PLAIN, SYMBOLS, normalise
 
 LONGEST = 10_000
 """Characters; a longer text is no list."""
+LONGEST_SET = 1000
+"""Characters of a set whose elements are brought in order."""
 DRESS = re.compile(r"\\(?:left|right)(?![A-Za-z])|\\[,!;: ]|\\(?:text|mathrm)\s*(?=\{)|[$`]|\*\*")
 NAME = re.compile(r"(?:[A-Za-z]\w?|\([^()=]{1,20}\))\s*(?:=|\\in(?![A-Za-z])|∈)\s*")
 OPENING, CLOSING = "([{", ")]}"
@@ -53,6 +55,15 @@ def is_set(text: str) -> bool:
     """Whether a text stands in braces that close at its end."""
     found = elements(text)
     return found is not None and found.opening == "{" and bool(re.search(r"^[^A-Za-z]*\{", text))
+
+
+def canonical_set(text: str) -> str | None:
+    """One text for all orders of a set's elements ("{1, 2}"); None for a text that is no set of several."""
+    found = elements(text) if text.count("{") == 1 and len(text) <= LONGEST_SET else None
+    if found is None or found.opening != "{" or len(found.items) < 2:
+        return None
+    items = sorted({normalise(item) for item in found.items})
+    return items[0] if len(items) == 1 else f"{{{', '.join(items)}}}"
 
 
 def differing(found: str, gold: str, is_unordered: bool, is_named: bool) -> tuple[tuple[str, str], ...] | None:

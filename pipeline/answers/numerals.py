@@ -4,7 +4,8 @@ import re
 from collections import deque
 from itertools import accumulate
 
-from pipeline.answers.canonical import PLAIN, SPELLED, SYMBOLS, tidy, value_of
+from pipeline.answers.canonical import PLAIN, SYMBOLS, plain, tidy, value_of
+from pipeline.answers.spelled import FIRST, IN_WORDS, value_in_words
 from pipeline.answers.units import Unit, unit_after
 
 LONGEST = 5000
@@ -21,11 +22,13 @@ BOUND = re.compile(
 """What makes the number before it a part of an expression."""
 ALTERNATIVE = re.compile(
     r"(?:(?:\s+[^\W\d_]+){0,2},?\s+(?:or|and)\s+(?:[a-z]\s*=\s*)?"
-    r"|\s?[-–—](?=\d)|\s+to\s+|:(?=\d)|,\s+|\s*(?:±|\+/-)\s*)[$€£(]*\.?\d",
+    r"|\s?[-–—](?=\d)|\s+to\s+|:(?=\d)|,\s*|\s*(?:±|\+/-)\s*)[$€£(]*\.?\d",
     re.IGNORECASE,
 )
 """A second number in the place of the first, or the end of a range."""
-INLINE_LATEX = re.compile(r"\${1,2}([^$]+)\${1,2}|\\\((.{1,500}?)\\\)|\\\[(.{1,500}?)\\\]", re.DOTALL)
+INLINE_LATEX = re.compile(
+    r"(?<!\\)\${1,2}((?:\\.|[^$\\])+)\${1,2}(?!\d)|\\\((.{1,500}?)\\\)|\\\[(.{1,500}?)\\\]", re.DOTALL
+)
 FORMULA = re.compile(
     r"\\(?!(?:[dt]?frac|text|textbf|mathrm|mbox|times|cdot|div|left|right|boxed|approx|quad)\b)[A-Za-z]+"
 )
@@ -36,14 +39,25 @@ REASON = re.compile(
 CHAIN = re.compile(r"(?:(?!\b(?:and|so|which|where|while|but)\b)[^=,;])*=")
 """From a number on to the value that it is said to have."""
 VARIABLE = re.compile(r"(?<![A-Za-z\\])([A-Za-z])\s*=")
-WORD = "|".join(SPELLED)
-IN_WORDS = re.compile(
-    rf"[\W_]*(?:(?:exactly|about|only|just|approximately|a total of)\s+)?((?:{WORD})(?:[- ](?:{WORD}))?)\b",
+SPELLED = re.compile(
+    rf"[\W_]*(?:(?:exactly|about|only|just|approximately|a total of)\s+)?({IN_WORDS.pattern})", re.IGNORECASE
+)
+SECOND = re.compile(
+    rf"-\w|(?:,|,?\s+(?:or|and|to|(?:more|less|fewer) than))\s+(?:\d|{FIRST})"
+    r"|\s+(?:times|plus|minus|over|squared|cubed|multiplied|divided|[b-z])\b",
     re.IGNORECASE,
 )
-DENIED = re.compile(r"\b(?:not|isn't|isn’t|never)\s+\Z", re.IGNORECASE)
-OPERATOR = re.compile(r"\w\s*(?:[*/×÷+]|(?<=\s)[-−])\s*\(*\Z")
-"""What joins the number after it to a word: "some bags + 4"."""
+"""After a number in words: a second one, what is done with it, or the rest of a longer word."""
+PER_CENT = re.compile(r"\s?(?:%|percent\b|per cent\b)", re.IGNORECASE)
+DENIED = re.compile(r"\b(?:not|isn't|isn’t|never|can(?:not|['’]t) be)\s+\Z", re.IGNORECASE)
+OPERATOR = re.compile(
+    r"\w\s*(?:[*/×÷+]|(?<=\s)[-−])\s*\(*\Z"
+    r"|\b(?:half|thirds?|quarters?|twice|double|triple|times|plus|minus|(?:divided|multiplied) by|than)\s+(?:of\s+)?\Z",
+    re.IGNORECASE,
+)
+"""What joins the number after it to a word: "some bags + 4", "half of 8"."""
+NORMAL_FORM = re.compile(r"(?:\d\s?[a-z](?![a-z])|[a-z]\s?[\^²])[^=,;]*=\s*0\W*\Z", re.IGNORECASE)
+"""An equation that is an answer itself: it says nothing of a value ("3x + 4y - 7 = 0")."""
 INSIDE = re.compile(r"[\d][-–:/.]\Z")
 
 
@@ -55,18 +69,25 @@ def number_in(content: str, unit: Unit | None = None) -> str | None:
         unit: of the gold answer; with one, the number keeps its own.
     """
     content = REASON.split(latex_in(content).translate(SYMBOLS), maxsplit=1)[0]
+    spelled = spelled_in(content, unit) if "=" not in content else None
+    if spelled is not None:
+        return spelled
     if "\\" in content or "{" in content:
         if FORMULA.search(content) and value_of(content) is None:
             return clean(content)
-        content = tidy(content) if unit is None else content
-    if len(set(VARIABLE.findall(content))) > 1:
+        content = tidy(content) if unit is None else plain(content)
+    if len(set(VARIABLE.findall(content))) > 1 or NORMAL_FORM.search(content):
         return clean(content)
     value = _value_of(content)
     match = EXPRESSION.search(value)
     if match is None:
-        return spelled_in(value)
+        return spelled_in(value, unit)
     rest = value[match.end() :]
-    if ALTERNATIVE.match(rest) or BOUND.match(rest) or OPERATOR.search(value[: match.start()]):
+    if (
+        (ALTERNATIVE.match(rest) and not _is_told_twice(value))
+        or BOUND.match(rest)
+        or OPERATOR.search(value[: match.start()])
+    ):
         return clean(value)
     return _dressed(match, value, unit)
 
@@ -84,10 +105,23 @@ def last_number(text: str, unit: Unit | None = None) -> str | None:
     return _dressed(match, line, unit)
 
 
-def spelled_in(text: str) -> str | None:
-    """The number in words at the beginning of a text; None where there is none."""
-    spelled = IN_WORDS.match(text)
-    return spelled[1] if spelled else None
+def spelled_in(text: str, unit: Unit | None = None) -> str | None:
+    """The number in words at the beginning of a text; None where there is none, or several.
+
+    Args:
+        text: a sentence.
+        unit: of the gold answer; with one, the number is in digits and keeps its own.
+    """
+    spelled = SPELLED.match(text)
+    value = value_in_words(spelled[1]) if spelled else None
+    if spelled is None or value is None or SECOND.match(text, spelled.end()):
+        return None
+    rest = text[spelled.end() :]
+    if PER_CENT.match(rest):
+        return f"{value}%"
+    if unit is None:
+        return spelled[1]
+    return f"{value}{rest[: unit_after(rest)[1]]}"
 
 
 def latex_in(content: str) -> str:
@@ -114,6 +148,12 @@ def _value_of(content: str) -> str:
             return content
     last = content.rpartition("=")[2]
     return last if EXPRESSION.search(last) else content
+
+
+def _is_told_twice(value: str) -> bool:
+    """Whether both numbers are the same ("0.6 or 3/5")."""
+    told = [value_of(number[0]) for number in EXPRESSION.finditer(value)]
+    return len(told) == 2 and told[0] is not None and told[0] == told[1] and " or " in value
 
 
 def _dressed(match: re.Match[str], text: str, unit: Unit | None) -> str:

@@ -4,15 +4,17 @@ import re
 from fractions import Fraction
 
 ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen"
-).split()
-TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
+    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
+)
+TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 SMALL = {word: value for value, word in enumerate(ONES)} | {word: 10 * ten for ten, word in enumerate(TENS, start=2)}
-LARGE = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+LARGE = {"dozen": 12, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 PARTS = {"half": 2, "halve": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "eighth": 8, "tenth": 10}
 SIGNS = ("minus", "negative")
-FIRST = rf"(?:(?:{'|'.join(SIGNS)})\s+)?(?:{'|'.join(SMALL)}|an?(?=[\s-]+(?:{'|'.join((*PARTS, *LARGE, 'hundred'))})))\b"
+FIRST = (
+    rf"(?:(?:{'|'.join(SIGNS)})\s+)?(?:{'|'.join(SMALL)}|an?(?=[\s-]+(?:{'|'.join((*PARTS, *LARGE, 'hundred'))})))\b"
+)
 REST = rf"(?:an?\s+)?(?:{'|'.join((*SMALL, *LARGE, 'hundred', 'point'))}|(?:{'|'.join(PARTS)})s?)\b"
 IN_WORDS = re.compile(rf"{FIRST}(?:[\s-]+(?:and\s+)?{REST})*", re.IGNORECASE)
 
@@ -36,9 +38,8 @@ def value_in_words(text: str) -> Fraction | None:
 
 def _parts(words: list[str], size: int) -> Fraction | None:
     """Of "two thirds" and "three and a half"."""
-    before, count = words[: words.index("and")] if "and" in words else [], words
-    count = words[words.index("and") + 1 :] if "and" in words else words
-    whole, top = (_whole(before) if before else 0), _whole(count)
+    place = len(words) - words[::-1].index("and") if "and" in words else 0
+    whole, top = _whole(words[: place - 1]) if place else 0, _whole(words[place:])
     return None if whole is None or top is None else whole + Fraction(top, size)
 
 

@@ -24,15 +24,17 @@ RUN_ON_IF_STATED = re.compile(
     r"|-{3,}[ \t]*\n\s*(?:\*\*)?(?:Problem|Question|Q)\b)"
 )
 """The same in words that may as well head a part of the reasoning, so they count once an answer is stated."""
-HEADING = re.compile(r"[#*][^\n]*|[^\n]*:|[^\n]*\b(?:question|problem|solution|restate)\b[^\n]*", re.IGNORECASE)
-"""A line before a question that is the asked one, told once more."""
+HEADING_WORDS = ("question", "problem", "solution", "restate")
 
 TAGGED = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.DOTALL | re.IGNORECASE)
 BOXED = re.compile(r"\\f?box(?:ed)?\s*\{")
 HASHES = re.compile(r"####[ \t]*(?:(\S[^\n]*)\s*\Z|(?!\d+[.)]\s)([-−$€£\d\\(][^\n]{0,40})$)", re.MULTILINE)
 WORDS = ("answer", "option", "choice", "letter")
 """A phrase is looked for around each of these, from the last one back."""
-BEFORE_WORD = 60
+VERDICTS = r"correct|right|wrong|incorrect|reasonable|plausible|valid|verified|consistent"
+"""What a text says of an answer; an answer itself only where the text states no other."""
+VERDICT = re.compile(rf"(?:{VERDICTS})\b")
+BEFORE_WORD = 32
 """Characters; a phrase begins no further before its word."""
 PHRASES = tuple(
     (re.compile(rf"(?:{before})\Z", re.IGNORECASE | re.MULTILINE), re.compile(after + r"[\s:*]*", re.IGNORECASE))
@@ -43,8 +45,8 @@ PHRASES = tuple(
             r"|\b(?:final|correct|so|thus|hence|therefore),?\s+|^[ \t*]*",
             r"answer(?:\s+(?:choice|option|letter))?"
             r"(?:\s*\([^()\n]{0,60}\)|\s+(?:to|for|in|of|as)\s[^.:\n]{0,80}?)?"
-            r"\s+(?:is|are|was|will be|would be|should be|equals)\b(?!\s+(?:not|correct|right|wrong|incorrect"
-            r"|reasonable|plausible|valid|verified|consistent)\b)",
+            r"\s+(?:is|are|was|will be|would be|should be|equals)\b"
+            rf"(?!\s+(?:not|{VERDICTS})\b)",
         ),
         (r"\bthe\s+(?:correct|right|best)\s+", r"(?:option|choice|letter)\s+is\b(?!\s+not\b)"),
         (r"(?<![^\W_])", r"answer[*_]*\s*[:=]"),
@@ -52,11 +54,22 @@ PHRASES = tuple(
     )
 )
 """What stands before the word, and the word with what stands after it."""
+VERDICT_PHRASES = (
+    (re.compile(r"\bthe\s+\Z", re.IGNORECASE), re.compile(rf"answer\s+is\s+(?={VERDICTS})", re.IGNORECASE)),
+)
+DENIED = re.compile(
+    r"answer(?:\s*\([^()\n]{0,60}\))?\s+(?:(?:is|are|was)\s+(?:not\b|never\b|un(?:known|clear|certain)\b)"
+    r"|(?:is|are|was)n['’]t\b|can(?:not|['’]t|\s+not)\s+be\b)([^\n]*)",
+    re.IGNORECASE,
+)
+"""What a text says its answer is not."""
 LAST_LINE = re.compile(r"^[ \t]*A:[ \t]*(\S.*)\Z", re.MULTILINE)
 
-SENTENCE_END = re.compile(r"\n|[.!?](?=\s|\Z)(?<!\b(?:Mr|Ms|Dr|St|vs)\.)(?<!\bMrs\.)")
+SENTENCE_END = re.compile(r"\n|(?<!\\)[.!?](?=\s|\Z)(?<!\b(?:Mr|Ms|Dr|St|vs)\.)(?<!\bMrs\.)")
 DISPLAY_START = re.compile(r"(?:\\\[|\$\$)\s*\Z")
 DISPLAY_END = re.compile(r"\s*(?:\\\]|\$\$)\.?")
+LONGEST_EQUATION = 20
+"""Lines."""
 BRACE = re.compile(r"\\?[{}]")
 
 
@@ -75,12 +88,12 @@ class Statement(NamedTuple):
 def own(text: str) -> str:
     """The text without thoughts before it and without an invented next question."""
     body = text.rpartition("</think>")[2].strip()
-    end = END_OF_TURN.search(body) if any(mark in body for mark in ("<|", "</s>", "INST]")) else None
+    end = END_OF_TURN.search(body) if "<|" in body or "</s>" in body or "INST]" in body else None
     body = body[: end.start()] if end and end.start() else body
     for pattern, needs_answer in ((RUN_ON, False), (RUN_ON_IF_STATED, True)):
         for match in islice(pattern.finditer(body), NEWEST):
             before = body[: match.start()].strip()
-            if not (needs_answer or HEADING.fullmatch(before)) or statement(before) is not None:
+            if not (needs_answer or _is_heading(before)) or statement(before) is not None:
                 body = before
                 break
     return body
@@ -93,7 +106,16 @@ def statement(body: str) -> Statement | None:
             if body[at:end].strip():
                 return Statement(rule, start, at, end, body[at:end])
     match = LAST_LINE.search(body, body.rfind("\n") + 1) if "A:" in body else None
-    return Statement("last_line", match.start(), *match.span(1), match[1]) if match else None
+    if match:
+        return Statement("last_line", match.start(), *match.span(1), match[1])
+    start, at, end = next(_phrases(body, VERDICT_PHRASES), (0, 0, 0))
+    return Statement("phrase", start, at, end, body[at:end]) if end else None
+
+
+def denied(body: str) -> tuple[int, str] | None:
+    """Where a text says for the last time what its answer is not, and what it is not; None where it does not end so."""
+    match = DENIED.match(body, max(body.rfind("answer"), body.rfind("Answer"), 0))
+    return (match.start(), match[1]) if match else None
 
 
 def split(text: str) -> tuple[str, str | None]:
@@ -111,6 +133,14 @@ def split(text: str) -> tuple[str, str | None]:
     end = display.end() if display else end
     rationale = "\n".join(part for part in (body[:start].rstrip(), body[end:].lstrip()) if part)
     return rationale, body[start:end].strip()
+
+
+def _is_heading(text: str) -> bool:
+    """Whether all that stands before a question is a line that leads to the asked one, told once more."""
+    if "\n" in text:
+        return False
+    lowered = text.lower()
+    return text.startswith(("#", "*")) or text.endswith(":") or any(word in lowered for word in HEADING_WORDS)
 
 
 def _tagged(body: str) -> Iterator[tuple[int, int, int]]:
@@ -138,15 +168,24 @@ def _hashes(body: str) -> Iterator[tuple[int, int, int]]:
             yield match.start(), *match.span(match.lastindex or 0)
 
 
-def _phrases(body: str) -> Iterator[tuple[int, int, int]]:
+def _phrases(
+    body: str, phrases: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = PHRASES
+) -> Iterator[tuple[int, int, int]]:
     for place in _words_from_the_end(body):
         around = max(0, place - BEFORE_WORD)
-        for before, after in PHRASES:
+        for before, after in phrases:
             follows = after.match(body, place)
             leads = before.search(body[around:place]) if follows else None
             if follows and leads:
-                stop = SENTENCE_END.search(body, follows.end())
-                yield around + leads.start(), follows.end(), stop.start() if stop else len(body)
+                yield around + leads.start(), follows.end(), _sentence_end(body, follows.end())
+
+
+def _sentence_end(body: str, at: int) -> int:
+    """Where a sentence ends; an equation goes on over the end of a line that ends in its sign."""
+    for stop in islice(SENTENCE_END.finditer(body, at), LONGEST_EQUATION):
+        if not body[max(at, stop.start() - 3) : stop.start()].rstrip().endswith("="):
+            return stop.start()
+    return len(body)
 
 
 def _words_from_the_end(body: str) -> Iterator[int]:

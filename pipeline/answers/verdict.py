@@ -7,16 +7,20 @@ from typing import Any, Literal, NamedTuple
 
 import yaml
 
-from pipeline.answers.canonical import LETTERS, is_percentage, normalise, tidy, value_of
+from pipeline.answers.canonical import LETTERS, is_percentage, may_be_lettered, normalise, tidy, value_of
 from pipeline.answers.dates import compare_dates
 from pipeline.answers.extract import read
 from pipeline.answers.kinds import is_expression, kind_of, letters_of
 from pipeline.answers.lists import differing
+from pipeline.answers.numerals import NORMAL_FORM
 from pipeline.answers.units import same_quantity
 from pipeline.generated import Address
 from pipeline.rows import AnswerKind, InputOutput, Outcome, Problem
 
 ARTICLE = re.compile(r"(?:the|an?) (?=\S)")
+SPELLED_OUT = re.compile(r"[^\W\d_](?:[\s,.-]{1,3}[^\W\d_])+")
+DIGITS_OF_FLOAT = 16
+"""A decimal number of so many digits is a float, which is known to all but the last of them."""
 ASSIGNED = re.compile(r"\s*(?:\$\s*)?([A-Za-z])\s*=(?!=)")
 
 
@@ -120,7 +124,9 @@ def _compared(found: str | None, gold: str, kind: AnswerKind | None, problem: Pr
     if kind == "expression":
         return _same_expression(found, gold)
     wanted = _bare(gold)
-    return _told(found is not None and _bare(found) == wanted) if wanted else "unverifiable"
+    if not wanted:
+        return "unverifiable"
+    return _told(found is not None and (wanted in (_bare(found), _joined(found)) or tidy(found) == tidy(gold)))
 
 
 def _same_number(found: str | None, gold: str) -> Outcome | Question:
@@ -134,15 +140,29 @@ def _same_number(found: str | None, gold: str) -> Outcome | Question:
         return _told(quantity)
     value = value_of(found)
     if value is not None:
-        return _told(value == wanted or (value * 100 == wanted and is_percentage(found) and not is_percentage(gold)))
-    return Question("math_verify", "equal", (gold, found)) if is_expression(found) else "wrong"
+        is_float = len(re.sub(r"\D", "", gold)) >= DIGITS_OF_FLOAT and "." in gold
+        same = abs(value - wanted) <= abs(wanted) / 10 ** (DIGITS_OF_FLOAT - 1) if is_float else value == wanted
+        return _told(same or (value * 100 == wanted and is_percentage(found) and not is_percentage(gold)))
+    if not is_expression(found) or NORMAL_FORM.search(found):
+        return "wrong"
+    return Question("math_verify", "equal", (gold, found))
 
 
 def _same_option(found: str | None, gold: str, choices: tuple[str, ...]) -> Outcome:
+    letters = LETTERS[: len(choices)]
+    if found and len(found) == len(gold) == 1 and found in letters and gold in letters:
+        return _told(found == gold or _same_texts(letters.index(found), letters.index(gold), choices))
     wanted = normalise(gold, choices)
-    if wanted not in LETTERS[: len(choices)]:
+    if wanted not in letters:
         return "unverifiable"
     return _told(found is not None and normalise(found, choices) == wanted)
+
+
+def _same_texts(one: int, other: int, choices: tuple[str, ...]) -> bool:
+    """Whether two options are one; most problems are spared the look at all others."""
+    if may_be_lettered(choices):
+        return normalise(LETTERS[one], choices) == normalise(LETTERS[other], choices)
+    return normalise(choices[one]) == normalise(choices[other])
 
 
 def _same_list(found: str | None, gold: str, kind: AnswerKind, is_named: bool) -> Outcome | Question:
@@ -197,6 +217,11 @@ def _same_variable(found: str, gold: str) -> bool:
 def _bare(text: str) -> str:
     """Canonical text without an article before it."""
     return ARTICLE.sub("", normalise(text), count=1) if ARTICLE.match(normalise(text)) else normalise(text)
+
+
+def _joined(text: str) -> str | None:
+    """The word that a text spells letter by letter ("n, o, s"); None for any other."""
+    return "".join(re.findall(r"\w", text)).casefold() if SPELLED_OUT.fullmatch(text) else None
 
 
 def _told(is_right: bool) -> Outcome:

@@ -38,15 +38,15 @@ GREEK_WORD = 3
 """Letters of a Greek word; shorter ones are angles and constants."""
 
 
-def other_language(wanted: str) -> Callable[[Solution], str | None]:
-    """A look for texts of which a passage is not in that language (ISO 639-1: `en`).
+def language_of(wanted: str) -> "Language":
+    """The language that a code (ISO 639-1: `en`) stands for.
 
     Raises:
         StageError: lingua is not installed.
         UsageError: lingua knows no such language.
     """
     try:
-        from lingua import IsoCode639_1, Language, LanguageDetectorBuilder
+        from lingua import Language
     except ImportError as error:
         raise StageError(
             f"language: {wanted} needs lingua, which is not installed", "pip install 'cot-distill[languages]'"
@@ -54,10 +54,21 @@ def other_language(wanted: str) -> Callable[[Solution], str | None]:
     known = {language.iso_code_639_1.name.lower(): language for language in Language.all()}
     if wanted not in known:
         raise UsageError(f"language: {wanted!r} is none that can be told", f"one of {', '.join(sorted(known))}")
+    return known[wanted]
+
+
+def other_language(wanted: str) -> Callable[[Solution], str | None]:
+    """A look for texts of which a passage is not in that language.
+
+    Raises:
+        PipelineError: see `language_of`.
+    """
+    language = language_of(wanted)
+    from lingua import IsoCode639_1, LanguageDetectorBuilder
+
     codes = [IsoCode639_1.from_str(code) for code in sorted({wanted, *LIKELY})]
     builder = LanguageDetectorBuilder.from_iso_codes_639_1(*codes).with_low_accuracy_mode()
     detector = builder.build()
-    language = known[wanted]
 
     def look(row: Solution) -> str | None:
         for piece in passages(whole(row)):

@@ -25,14 +25,14 @@ def recipe(choices: Choices) -> list[Step]:
     return [
         *problems(choices),
         Step("solve", Solve(prompt="star/solve", temperature=0, max_tokens=512, stop=("\nQ:",)), rows=("load",)),
-        Step("check", Check(), rows=("solve",)),
+        Step("check", Check(), rows=("solve",), may_be_empty=True),
         Step(
             "rationalize",
             Rationalize(prompt="star/rationalize", temperature=0, max_tokens=512, stop=("\nQ:",)),
             rows=("load",),
             uses={"solved": "check"},
         ),
-        Step("check-hinted", Check(), rows=("rationalize",)),
+        Step("check-hinted", Check(), rows=("rationalize",), may_be_empty=True),
         Step("filter", Filter(), rows=("check", "check-hinted")),
         Step("select", Select(), rows=("filter",)),
         Step("decontaminate", Decontaminate(), rows=("select",), uses={"heldout": "heldout"}),

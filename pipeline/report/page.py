@@ -10,6 +10,7 @@ from pipeline.report.calibration import calibrations
 from pipeline.report.files import RunFiles, StepFiles
 from pipeline.report.sampling import samplings
 from pipeline.report.verdict import LABELS, judge, percent, points
+from pipeline.similar.contamination import Contamination
 from pipeline.status import duration
 
 MEASURES = "evaluate"
@@ -37,6 +38,7 @@ def write_report(run_folder: Path) -> Path:
         ends=_ends(run),
         samplings=samplings(run),
         calibrations=calibrations(run),
+        contaminations=[(step.name, told) for step in run.steps if (told := Contamination.read(step.folder))],
         trainings=[_training(step) for step in run.of_stage("train")],
         kept=examples.kept(run),
         dropped=examples.dropped(run),
