@@ -30,6 +30,7 @@ Model = Literal["base", "base_few_shot", "student", "teacher"]
 class Evaluate(Stage):
     """Greedy decoding for all of them; the step of the trained student is used as `student`."""
 
+    version = 2
     reads = Problem
     writes = Prediction
 

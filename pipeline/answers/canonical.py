@@ -20,9 +20,9 @@ from fractions import Fraction
 from functools import lru_cache
 from itertools import accumulate
 
-from pipeline.answers.dates import canonical_date
-from pipeline.answers.measures import KNOWN
-from pipeline.answers.spelled import value_in_words
+from pipeline.answers.values.dates import canonical_date
+from pipeline.answers.values.measures import KNOWN
+from pipeline.answers.values.spelled import value_in_words
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 LONGEST = 1000
@@ -202,7 +202,7 @@ def _canonical_set(text: str) -> str | None:
     if not text.startswith(("{", "\\{")):
         return None
     # imported here, since it imports this module
-    from pipeline.answers.lists import canonical_set
+    from pipeline.answers.values.lists import canonical_set
 
     return canonical_set(text)
 

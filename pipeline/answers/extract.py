@@ -10,9 +10,10 @@ import re
 from typing import NamedTuple
 
 from pipeline.answers.canonical import LETTERS, NO_UNIT, option, value_of
-from pipeline.answers.dates import find_dates
 from pipeline.answers.kinds import is_expression, kind_of, letters_of
-from pipeline.answers.numerals import (
+from pipeline.answers.statement import VERDICT, denied, own, statement
+from pipeline.answers.values.dates import find_dates
+from pipeline.answers.values.numerals import (
     EXPRESSION,
     INLINE_LATEX,
     REASON,
@@ -23,8 +24,7 @@ from pipeline.answers.numerals import (
     number_in,
     spelled_in,
 )
-from pipeline.answers.statement import VERDICT, denied, own, statement
-from pipeline.answers.units import unit_of
+from pipeline.answers.values.units import unit_of
 from pipeline.rows import AnswerKind, Problem
 
 SHORT_WORDS = 12

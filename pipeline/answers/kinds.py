@@ -4,8 +4,8 @@ import re
 from functools import lru_cache
 
 from pipeline.answers.canonical import LETTERS, is_name, normalise, value_of
-from pipeline.answers.dates import meanings
-from pipeline.answers.lists import is_list, is_set
+from pipeline.answers.values.dates import meanings
+from pipeline.answers.values.lists import is_list, is_set
 from pipeline.rows import AnswerKind, Problem
 
 LONGEST_EXPRESSION = 500

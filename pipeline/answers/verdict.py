@@ -8,12 +8,12 @@ from typing import Any, Literal, NamedTuple
 import yaml
 
 from pipeline.answers.canonical import LETTERS, is_percentage, may_be_lettered, normalise, tidy, value_of
-from pipeline.answers.dates import compare_dates
 from pipeline.answers.extract import read
 from pipeline.answers.kinds import is_expression, kind_of, letters_of
-from pipeline.answers.lists import differing
-from pipeline.answers.numerals import NORMAL_FORM
-from pipeline.answers.units import same_quantity
+from pipeline.answers.values.dates import compare_dates
+from pipeline.answers.values.lists import differing
+from pipeline.answers.values.numerals import NORMAL_FORM
+from pipeline.answers.values.units import same_quantity
 from pipeline.generated import Address
 from pipeline.rows import AnswerKind, InputOutput, Outcome, Problem
 

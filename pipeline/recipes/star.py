@@ -2,7 +2,7 @@
 
 Source  Zelikman et al. 2022, "STaR: Bootstrapping Reasoning With Reasoning", arXiv:2203.14465, section 3
 Differs one round of the outer loop; where teacher and student are not the same model, it is the fall-back of Li et
-        al. 2022, arXiv:2210.06726
+        al. 2022, arXiv:2210.06726; an explanation that speaks of the answer it was shown is dropped
 """
 
 from pipeline.choices import Choices

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from pipeline.answers.canonical import SHORT, tidy, value_of
-from pipeline.answers.measures import KNOWN
+from pipeline.answers.values.measures import KNOWN
 
 SYMBOL = re.compile(r"[-+−]?\s?([$€£])")
 AFTER = re.compile(

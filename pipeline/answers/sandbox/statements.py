@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from pipeline.answers.sandbox_inside import CLAIMED
+from pipeline.answers.sandbox.inside import CLAIMED
 
 BUILTIN = frozenset(dir(builtins))
 OF_OBJECTS = frozenset({"filter", "getattr", "hasattr", "isinstance", "map", "next"})

@@ -5,8 +5,8 @@ from collections import deque
 from itertools import accumulate
 
 from pipeline.answers.canonical import PLAIN, SYMBOLS, plain, tidy, value_of
-from pipeline.answers.spelled import FIRST, IN_WORDS, value_in_words
-from pipeline.answers.units import Unit, unit_after
+from pipeline.answers.values.spelled import FIRST, IN_WORDS, value_in_words
+from pipeline.answers.values.units import Unit, unit_after
 
 LONGEST = 5000
 """Characters of a last line in which a number is looked for."""

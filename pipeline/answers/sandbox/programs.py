@@ -2,10 +2,10 @@
 
 A program runs as nobody in namespaces of its own: no network, no other process, no environment, no file but the
 interpreter and its standard library, read-only, and an empty `/tmp`, in memory, that ends with it. `/proc` is not there
-at all. A filter (`sandbox_filter.py`) lets it start no process, so the kernel's limits of one process bind the whole.
+at all. A filter (`seccomp.py`) lets it start no process, so the kernel's limits of one process bind the whole.
 
 What a program prints cannot make it pass: what its answers should be is never inside its sandbox. What it prints is
-compared here, what its functions return in a second sandbox where it does not run (`sandbox_statements.py`).
+compared here, what its functions return in a second sandbox where it does not run (`statements.py`).
 """
 
 import functools
@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from pipeline.answers import sandbox_inside
-from pipeline.answers.sandbox_filter import ARCHITECTURES, seccomp_filter
-from pipeline.answers.sandbox_statements import cut
+from pipeline.answers.sandbox import inside
+from pipeline.answers.sandbox.seccomp import ARCHITECTURES, seccomp_filter
+from pipeline.answers.sandbox.statements import cut
 from pipeline.errors import StageError
 from pipeline.rows import InputOutput, Outcome
 
@@ -109,7 +109,7 @@ def _answers(code: str, statements: Sequence[str], limits: Limits) -> Outcome:
         return "unverifiable"
     claimed = _run({"manner": "claim", "program": code, "statements": halves.statements}, limits)
     *claims, last = claimed.output.decode(errors="replace").splitlines() or [""]
-    if claimed.status is None or last != sandbox_inside.DONE:
+    if claimed.status is None or last != inside.DONE:
         return "wrong"
     if not halves.checks:
         return "right"
@@ -123,7 +123,7 @@ def _answers(code: str, statements: Sequence[str], limits: Limits) -> Outcome:
 
 
 def _run(job: dict[str, Any], limits: Limits, given: str = "") -> _Ended:
-    """Do a job of `sandbox_inside.py` in a sandbox of its own."""
+    """Do a job of `inside.py` in a sandbox of its own."""
     job = job | {"limits": _kernel_limits(limits)}
     with ExitStack() as stack:
         contents = (marshal.dumps(job), given.encode(errors="replace"), seccomp_filter(_machine()))
@@ -143,7 +143,7 @@ def _run(job: dict[str, Any], limits: Limits, given: str = "") -> _Ended:
         stack.callback(process.kill)
         assert process.stdout is not None
         output, whole = _read(process.stdout, limits)
-        begun = f"{sandbox_inside.BEGUN}\n".encode()
+        begun = f"{inside.BEGUN}\n".encode()
         if not output.startswith(begun):
             raise _broken(output.decode(errors="replace").strip()[-300:] or "it did not come up")
         return _Ended(process.wait() if whole else None, output.removeprefix(begun))
@@ -210,7 +210,7 @@ def _bubblewrap() -> tuple[str, ...]:
         *(part for path in ("/usr/lib", "/usr/lib64", "/etc/ld.so.cache") for part in ("--ro-bind-try", path, path)),
         *(part for path in ("/lib", "/lib64") for part in _linked(Path(path))),
         *(part for path in (base / "lib", base / "lib64") for part in ("--ro-bind-try", str(path), str(path))),
-        *("--ro-bind", _interpreter(), _interpreter(), "--ro-bind", sandbox_inside.__file__, "/inside.py"),
+        *("--ro-bind", _interpreter(), _interpreter(), "--ro-bind", inside.__file__, "/inside.py"),
         *(part for path in packages if path.is_dir() for part in ("--tmpfs", str(path), "--remount-ro", str(path))),
         *(part for path in ("/dev/null", "/dev/urandom") for part in ("--dev-bind", path, path)),
     )

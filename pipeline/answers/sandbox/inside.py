@@ -7,7 +7,7 @@ This file alone is seen there, with the standard library and nothing else of our
     {"manner": "compare", "checks": ["assert _claimed_[0] == 4"], "claims": [[0, [{"int": "4"}]]], "imports": [], ...}
 
 `run` reads what it is given and prints what it likes. `claim` prints only values that the program's names came to; it
-never learns what they should be. `compare` knows that and never runs the program. See `sandbox_statements.py`.
+never learns what they should be. `compare` knows that and never runs the program. See `statements.py`.
 
 Most of a run's time is Python's start: json, typing and pathlib, each a good part of that, are not imported.
 """
