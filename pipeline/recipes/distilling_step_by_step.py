@@ -3,8 +3,8 @@
 Source  Hsieh et al. 2023, "Distilling Step-by-Step! Outperforming Larger Language Models with Less Training Data and
         Smaller Model Sizes", arXiv:2305.02301, section 3
 Differs the student is a decoder that is told its task in the user's turn (`predict:`, `explain:`); both rows of an
-        item need not stand in the same batch, so the loss is a mean over rows, each weighted alpha or 1 - alpha; rationales that loop or
-        were cut stay in, as in the paper: a step `filter` would drop them
+        item need not stand in the same batch, so the loss is a mean over rows, each weighted alpha or 1 - alpha;
+        rationales that loop or were cut short stay in, as in the paper: a step `filter` would drop them
 """
 
 from pipeline.choices import Choices
