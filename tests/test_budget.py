@@ -345,6 +345,7 @@ def test_attempts_that_failed_count_as_requests_and_cost_nothing(tmp_path: Path,
     assert teacher.count() == 6
 
 
+@pytest.mark.long
 def test_at_the_cap_a_student_can_be_made_of_what_is_there_and_a_raised_cap_goes_on(
     tmp_path: Path, teacher: FakeTeacher
 ) -> None:

@@ -128,6 +128,7 @@ def test_the_bytes_are_gone_from_the_ledger_s_files(project: Project) -> None:
     assert not copy.exists()
 
 
+@pytest.mark.long
 def test_replies_of_a_step_that_was_not_finished_and_of_rows_that_are_gone_go_too(project: Project) -> None:
     project.write("here.jsonl", [{"question": q, "answer": gold(q)} for q in [*HERE, SUMS[20]]])
     project.choices["budget_requests"] = 13
@@ -141,6 +142,7 @@ def test_replies_of_a_step_that_was_not_finished_and_of_rows_that_are_gone_go_to
     assert lost_by(out)[:3] == ["load", "solve.part", "solve"]
 
 
+@pytest.mark.long
 def test_what_rows_of_another_source_were_made_of_stays(project: Project, teacher: FakeTeacher) -> None:
     project.write("same.jsonl", [{"question": q, "answer": gold(q)} for q in HERE[:2]])
     project.choices["data"]["train"] = "same.jsonl"

@@ -237,6 +237,7 @@ def judged_project(folder: Path, teacher: FakeTeacher) -> Project:
     return made
 
 
+@pytest.mark.long
 def test_through_the_commands_a_judge_that_was_killed_is_paid_once(tmp_path: Path, teacher: FakeTeacher) -> None:
     from pipeline.teacher.ledger.ledger import Ledger
 

@@ -30,6 +30,7 @@ WORST = len(BODY) + 2 * 50
 TABLES = ("requests", "replies", "samples", "settled")
 
 
+@pytest.mark.long
 def test_a_ledger_moved_to_another_machine_answers_there_and_counts_in_the_budget(
     tmp_path: Path, teacher: FakeTeacher
 ) -> None:

@@ -99,5 +99,6 @@ def test_options_stand_beneath_the_question() -> None:
 
 @pytest.mark.parametrize("name", names())
 def test_every_prompt_that_comes_with_the_project_renders(name: str) -> None:
-    fields = dict.fromkeys(["question", "choices", "answer", "text", "think", "rationale", "reasoning"], "x")
-    assert Prompt.load(name, FOLDER).render(fields)
+    known = ["question", "choices", "answer", "text", "think", "rationale", "reasoning"]
+    known += ["first", "second", "found", "criteria"] if name.startswith("grade/") else []
+    assert Prompt.load(name, FOLDER).render(dict.fromkeys(known, "x"))

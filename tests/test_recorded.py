@@ -327,6 +327,7 @@ def without_keys(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if name != "keys"} for row in rows]
 
 
+@pytest.mark.long
 def test_a_run_works_from_recorded_replies_as_from_the_live_teacher(tmp_path: Path, teacher: FakeTeacher) -> None:
     live = Project(tmp_path / "live", teacher.base_url)
     live.run_all("--until", "assemble")
@@ -402,7 +403,7 @@ def test_killed_while_replies_are_read_in_a_run_ends_with_the_same_bytes(tmp_pat
     assert (stored(project, "reply"), stored(project, "unknown")) == (2_000, 0)
 
 
-def test_real_completions_of_palm_are_worked_from_as_they_stand(tmp_path: Path) -> None:
+def test_real_completions_of_palm_are_worked_from_up_to_the_question_that_they_invent(tmp_path: Path) -> None:
     path = DATA / "palm" / "svamp-test.jsonl"
     if not path.is_file():
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("no palm/svamp-test.jsonl in ../shared/data")
@@ -414,6 +415,9 @@ def test_real_completions_of_palm_are_worked_from_as_they_stand(tmp_path: Path) 
     project.set(solve__samples=1)
     project.run_all("--until", "check")
     solutions, lines = project.rows("solve"), [json.loads(line) for line in path.read_bytes().splitlines()]
-    assert [row["text"] for row in solutions] == [line["completion"].strip() for line in lines]
+    wholes = [line["completion"].strip() for line in lines]
+    assert all(whole.startswith(row["text"]) for whole, row in zip(wholes, solutions, strict=True))
+    rest = [whole.removeprefix(row["text"]).strip() for whole, row in zip(wholes, solutions, strict=True)]
+    assert {text.partition(":")[0] for text in rest if text} <= {"Q", "Question"}
     assert {row["teacher"] for row in solutions} == {"main"}
     assert len(project.rows("check")) in (155, 156)

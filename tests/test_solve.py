@@ -393,6 +393,7 @@ def recipe(choices: Choices) -> list[Step]:
 """
 
 
+@pytest.mark.long
 def test_of_500_rows_the_cut_ones_alone_are_paid_for_twice_and_none_is_trained_on_unless_kept(
     tmp_path: Path, teacher: FakeTeacher
 ) -> None:
@@ -440,6 +441,7 @@ def recipe(choices: Choices) -> list[Step]:
 """
 
 
+@pytest.mark.long
 def test_a_recipe_spends_what_was_saved_and_a_second_run_asks_nothing(tmp_path: Path, teacher: FakeTeacher) -> None:
     teacher.behave(right_share=0.7, cut_share=0.0)
     teacher.reset()

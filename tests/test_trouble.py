@@ -60,6 +60,7 @@ def test_a_minute_of_nothing_but_429_loses_nothing(asking: Asking, teacher: Fake
     assert closed.endswith("takes requests again")
 
 
+@pytest.mark.long
 def test_an_outage_is_waited_out_and_gives_hardly_a_request_up(asking: Asking, teacher: FakeTeacher) -> None:
     teacher.behave(time_speed=SPEED, storm_seconds=60.0, storm_status=503)
     found = asking()
@@ -99,6 +100,7 @@ def test_a_reply_that_drips_is_waited_for_and_one_that_never_comes_is_maybe_bill
     assert asking.usage["main"]["lost"] >= 1
 
 
+@pytest.mark.long
 def test_hidden_limits_lose_nothing(asking: Asking, teacher: FakeTeacher) -> None:
     teacher.behave(time_speed=SPEED, requests_per_minute=300, latency_seconds=0.5)
     found = asking()
