@@ -43,8 +43,8 @@ class Check(Stage):
             for row, outcome in group:
                 made = self._judged(row, outcome, pass_rate)
                 if outcome == "unverifiable" and isinstance(made, Solution):
-                    without_gold += not _has_gold(row.problem)
-                    unreadable += _has_gold(row.problem)
+                    without_gold += not row.problem.has_gold
+                    unreadable += row.problem.has_gold
                 work.progress.advance()
                 yield made
         if without_gold or unreadable:
@@ -76,10 +76,6 @@ def _pass_rate(group: Sequence[tuple[Solution, Outcome]]) -> float | None:
     outcomes = [outcome for _, outcome in group]
     known = len(outcomes) - outcomes.count("unverifiable")
     return outcomes.count("right") / len(outcomes) if known else None
-
-
-def _has_gold(problem: Problem) -> bool:
-    return problem.answer is not None or problem.scorer is not None or bool(problem.tests)
 
 
 def _told(without_gold: int, unreadable: int) -> str:

@@ -590,3 +590,12 @@ def _gold(row: Row) -> str:
 
 def _right_in_the_paper(row: Row) -> bool:
     return distilled_right(row["completion"], _gold(row), tuple(row.get("choices", ())))
+
+
+def test_a_function_of_ones_own_is_a_kind() -> None:
+    def ends_with(text: str, answer: str | None) -> bool | None:
+        return None if answer is None else text.endswith(answer)
+
+    assert judge("In short: blue", "blue", kind=ends_with).outcome == "right"
+    assert judge("In short: blue", "red", kind=ends_with).outcome == "wrong"
+    assert judge("In short: blue", None, kind=ends_with).outcome == "unverifiable"

@@ -85,8 +85,13 @@ def load(scorer: str) -> None:
 
 
 def judged(text: str, gold: str | None) -> Outcome:
-    """What the user's function says: True, False, None or an outcome; anything else says nothing."""
-    return SAYS.get(_own[0](text, gold), "unverifiable")
+    """What the user's function says of a reply."""
+    return outcome_of(_own[0](text, gold))
+
+
+def outcome_of(said: Any) -> Outcome:
+    """What a user's function says: True, False, None or an outcome; anything else says nothing."""
+    return SAYS.get(said, "unverifiable") if isinstance(said, bool | str | int) else "unverifiable"
 
 
 _own: list[Callable[[str, str | None], Any]] = []

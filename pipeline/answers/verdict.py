@@ -1,7 +1,7 @@
 """Judge an answer against the gold one, as far as that can be told at once; what needs a worker is a `Question`."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -10,6 +10,7 @@ import yaml
 from pipeline.answers.canonical import LETTERS, is_percentage, may_be_lettered, normalise, tidy, value_of
 from pipeline.answers.extract import read
 from pipeline.answers.kinds import is_expression, kind_of, letters_of
+from pipeline.answers.own import outcome_of
 from pipeline.answers.values.dates import compare_dates
 from pipeline.answers.values.lists import differing
 from pipeline.answers.values.numerals import NORMAL_FORM
@@ -49,7 +50,7 @@ def judge(
     text: str,
     answer: str | float | None = None,
     choices: Sequence[str] | None = None,
-    kind: AnswerKind | None = None,
+    kind: AnswerKind | Callable[[str, str | None], Any] | None = None,
     *,
     question: str = "",
     tests: Sequence[str | InputOutput] = (),
@@ -63,7 +64,8 @@ def judge(
         text: a reply, or a completion that may run on into an invented next question.
         answer: the gold answer; None where nobody knows it, which makes the outcome unverifiable.
         choices: options of a multiple-choice question, in order; the gold answer is one's letter or text.
-        kind: of the answer; None infers it.
+        kind: of the answer; None infers it. A function of your own is given the text and the gold answer, and says
+            True, False, or None where it cannot tell; it runs here, without limits.
         question: what was asked; options and the form of a date may stand in it.
         tests: of an answer that is code: statements that must run after it, or what it must print.
     """
@@ -75,12 +77,14 @@ def judge(
         question=_sound(question),
         answer=None if answer is None else _sound(str(answer)),
         choices=tuple(map(_sound, choices or ())),
-        answer_kind=kind,
+        answer_kind=None if callable(kind) else kind,
         tests=tuple(tests),
         metadata={},
     )
     text = _sound(text)
     found, rule = read(text, problem)
+    if callable(kind):
+        return Verdict(found, outcome_of(kind(text, problem.answer)), rule)
     return Verdict(found, compare(found, problem, text=text), rule)
 
 
