@@ -73,15 +73,15 @@ def print_lineage(outputs: Path, run_name: str, step_name: str, name: str, is_ra
     """
     run = RunFiles.read(outputs / run_name)
     step = _step(run, step_name)
-    dropped = next((row for row in step.dropped() if row["id"] == name), None)
+    step, dropped = _dropped(run, step, name)
     ancestors = lineage(run, step, name, dropped["parent"] if dropped else None)
-    if not ancestors and dropped is None:
+    if dropped is None and (not ancestors or ancestors[-1].row["id"] != name):
         raise UsageError(
             f"step {step_name!r} of run {run_name!r} has no row {name!r}",
             f"python -m pipeline show {step_name} --run {run_name}",
         )
     told = _Told(Console(highlight=False))
-    told.head(f"{name}, {'dropped' if dropped else 'written'} by {step_name} in run {run_name}")
+    told.head(f"{name}, {'dropped' if dropped else 'written'} by {step.name} in run {run_name}")
     if dropped:
         told.line("dropped", ": ".join(filter(None, (dropped["reason"], dropped["detail"]))))
     told.line("made by", ", ".join(f"{step} ({row['id']})" for step, row in ancestors))
@@ -93,6 +93,17 @@ def print_lineage(outputs: Path, run_name: str, step_name: str, name: str, is_ra
     if keys:
         with Ledger(path) as ledger:
             _tell_replies(told, ledger, _books(ledger, run), keys, is_raw)
+
+
+def _dropped(run: RunFiles, step: StepFiles, name: str) -> tuple[StepFiles, dict[str, Any] | None]:
+    """Where a row was dropped, and as what: by this step, or, where this one has no such row, by another."""
+    if any(identity == name for identity, *_ in identities(step.folder / "rows.jsonl")):
+        return step, None
+    for other in (step, *run.steps):
+        for row in other.dropped():
+            if row["id"] == name:
+                return other, row
+    return step, None
 
 
 def lineage(run: RunFiles, step: StepFiles, name: str, parent: str | None = None) -> list[Ancestor]:

@@ -118,10 +118,12 @@ def _field(entry: dict[str, Any], ours: str, source: Source, place: str) -> Any:
         return entry[name]
     if ours != "question" and ours not in source.fields:
         return None
-    guess = next((known for known in OFTEN_NAMED.get(ours, ()) if known in entry), next(iter(entry), "..."))
+    guess = next((known for known in OFTEN_NAMED.get(ours, ()) if known in entry), "...")
     raise UsageError(
         f"{place}: no field {name!r}; it has {', '.join(map(str, entry)) or 'none'}",
-        f"name the field under data: {{path: {source.path}, fields: {{{ours}: {guess}}}}}",
+        f"it has {ours!r} by that name: leave it out of fields"
+        if ours in entry
+        else f"name the field under data: {{path: {source.path}, fields: {{{ours}: {guess}}}}}",
     )
 
 
@@ -171,19 +173,27 @@ def _tests(value: Any, place: str) -> tuple[str | InputOutput, ...]:
     match value:
         case None | "" | [] | {}:
             return ()
-        case str(statements):
-            return (statements,)
+        case str(statements) if statements.strip():
+            return _that_check([statements], place)
         case {"inputs": list(inputs), "outputs": list(outputs)} if len(inputs) == len(outputs):
             return tuple(InputOutput(input=str(i), output=str(o)) for i, o in zip(inputs, outputs, strict=True))
-        case list(tests) if all(isinstance(test, str) or {"input", "output"} <= set(test) for test in tests):
-            return tuple(
-                test if isinstance(test, str) else InputOutput(input=str(test["input"]), output=str(test["output"]))
-                for test in tests
-            )
+        case list(tests) if all(isinstance(test, str) for test in tests):
+            return _that_check(tests, place)
+        case list(tests) if all(isinstance(test, dict) and {"input", "output"} <= set(test) for test in tests):
+            return tuple(InputOutput(input=str(test["input"]), output=str(test["output"])) for test in tests)
     raise UsageError(
         f"{place}: tests are not statements or inputs with outputs, found {value!r:.60}",
         'a list of texts like "assert f(2) == 4", or of {"input": "2", "output": "4"}',
     )
+
+
+def _that_check(statements: Sequence[str], place: str) -> tuple[str, ...]:
+    """Statements of which at least one can fail."""
+    if not any("assert" in statement or "raise" in statement for statement in statements):
+        raise UsageError(
+            f"{place}: the tests check nothing, found {statements[0]!r:.60}", 'write statements like "assert f(2) == 4"'
+        )
+    return tuple(statements)
 
 
 def _from_cell(cell: str) -> Any:

@@ -80,5 +80,5 @@ def _pass_rate(group: Sequence[tuple[Solution, Outcome]]) -> float | None:
 
 def _told(without_gold: int, unreadable: int) -> str:
     why = [f"{without_gold} have no gold answer"] if without_gold else []
-    why += [f"{unreadable} have a gold answer that no rule can read, or met the limit of a check"] if unreadable else []
+    why += [f"{unreadable} have gold that no rule can read, or a check that broke or hit a limit"] if unreadable else []
     return f"{without_gold + unreadable} solutions cannot be judged: {', '.join(why)}"

@@ -67,22 +67,19 @@ class Filter(Stage):
     """Most tokens of thoughts and text together; None sets no limit. That of `train` counts the prompt too."""
 
     @model_validator(mode="after")
-    def _tokens_can_be_counted(self) -> "Filter":
+    def _can_be_told(self) -> "Filter":
+        """Refused here, before anything is asked: a language or a limit that cannot be told."""
         limits = [name for name in ("min_tokens", "max_tokens") if getattr(self, name) is not None]
         if limits and self.tokenizer is None:
-            raise ValueError(f"{limits[0]} counts tokens of the student, which is not named; add tokenizer: embedded")
+            raise ValueError(f"{limits[0]} counts tokens of the student: set tokenizer too, to its student.model")
         if self.min_tokens and self.max_tokens and self.min_tokens > self.max_tokens:
             raise ValueError(f"min_tokens: {self.min_tokens} is above max_tokens: {self.max_tokens}")
+        if self.language:
+            language_of(self.language)
         return self
 
     def outside(self, base: Path) -> dict[str, str]:
-        """The student whose tokens are counted; a language that cannot be told is refused here, before all else.
-
-        Raises:
-            PipelineError: see `pipeline.faults.language`.
-        """
-        if self.language:
-            language_of(self.language)
+        """The student whose tokens are counted."""
         return {"tokenizer": load.fingerprint(self.tokenizer, base)} if self.tokenizer else {}
 
     def run(self, rows: Rows[Solution], work: Work) -> Iterator[Solution | Dropped]:

@@ -112,8 +112,8 @@ def test_how_many_cannot_be_judged_is_told_with_the_reasons(tmp_path: Path) -> N
     progress = Lines()
     run(Check(), rows, replace(work(tmp_path), progress=progress))
     assert progress.said == [
-        "4 solutions cannot be judged: 2 have no gold answer, 2 have a gold answer that no rule can read, "
-        "or met the limit of a check"
+        "4 solutions cannot be judged: 2 have no gold answer, 2 have gold that no rule can read, "
+        "or a check that broke or hit a limit"
     ]
     run(Check(), rows[4:], replace(work(tmp_path), progress=progress))
     assert len(progress.said) == 1

@@ -139,7 +139,7 @@ def test_rows_leave_in_the_order_in_which_they_came(tmp_path: Path, fields: dict
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"max_tokens": 100}, "max_tokens counts tokens of the student, which is not named; add tokenizer: embedded"),
+        ({"max_tokens": 100}, "max_tokens counts tokens of the student: set tokenizer too, to its student.model"),
         ({"tokenizer": "x", "min_tokens": 9, "max_tokens": 8}, "min_tokens: 9 is above max_tokens: 8"),
     ],
 )

@@ -143,6 +143,8 @@ def test_a_source_is_read_no_further_than_its_limit(tmp_path: Path) -> None:
         ("t.csv", b'question,answer\n"a" b,c\n', "t.csv:2: not CSV"),
         ("t.csv", b"question,answer\n\xff,c\n", "t.csv:2: not UTF-8"),
         ("t.parquet", b"no such thing", "t.parquet: not a Parquet file"),
+        ("t.jsonl", b'{"question": "a", "tests": ["f(1) == 3"]}\n', "t.jsonl:1: the tests check nothing"),
+        ("t.jsonl", b'{"question": "a", "tests": [1]}\n', "t.jsonl:1: tests are not statements or inputs with outputs"),
         ("t.jsonl", b'{"problem": "a", "gold": 1}\n', "t.jsonl:1: no field 'question'; it has problem, gold"),
         ("t.jsonl", b'{"question": " "}\n', "t.jsonl:1: the question is empty"),
         ("t.jsonl", b'{"question": null}\n', "t.jsonl:1: the question is empty"),

@@ -396,9 +396,6 @@ BODIES = {
     "return text == answer": "wrong",
     "return None": "unverifiable",
     "return 'right'": "right",
-    "return 'yes'": "unverifiable",
-    "return []": "unverifiable",
-    "raise OSError('no')": "unverifiable",
     "os._exit(3)": "unverifiable",
     "print('noise'); print('noise', file=sys.__stdout__); return True": "right",
     "return len(b'.' * (20 << 20)) > 0": "right",
@@ -418,6 +415,22 @@ def test_a_function_of_ones_own_judges_within_its_limits(tmp_path: Path) -> None
     assert list(compare_many(asked, base=tmp_path, workers=2)) == list(BODIES.values())
 
 
+@pytest.mark.parametrize(
+    ("body", "fact"),
+    [
+        ("return 'yes'", "it returned 'yes', not True, False or None"),
+        ("return []", "it returned [], not True, False or None"),
+        ("raise OSError('no')", "OSError: no; it was given the reply '5 of 5' and the gold '5'"),
+    ],
+)
+def test_a_function_of_ones_own_that_fails_ends_the_step_and_says_how(tmp_path: Path, body: str, fact: str) -> None:
+    judge = own_judge(tmp_path, f"def same(text, answer):\n    {body}\n", answer="5")
+    with pytest.raises(StageError) as met:
+        compare(None, judge, text="5 of 5", base=tmp_path)
+    assert fact in met.value.fact
+    assert "my_judge.py:same failed" in met.value.fact
+
+
 def test_a_function_of_ones_own_may_import_its_neighbours(tmp_path: Path) -> None:
     (tmp_path / "neighbour.py").write_text("RIGHT = {'a'}\n")
     judge = own_judge(tmp_path, "import neighbour\ndef same(text, answer):\n    return text in neighbour.RIGHT\n")
@@ -428,7 +441,6 @@ def test_a_function_of_ones_own_may_import_its_neighbours(tmp_path: Path) -> Non
     ("code", "fact"),
     [
         ("import no_such_module\ndef same(text, answer): return True", "No module named 'no_such_module'"),
-        ("def same(text): return True", "too many positional arguments"),
         ("def same(text, answer): return True\nwhile True: pass", "what loads .*my_judge.py.* ended"),
     ],
 )
@@ -458,10 +470,13 @@ def test_an_edited_judge_is_not_asked(tmp_path: Path) -> None:
         ("mine.py:sam", "has no function 'sam'"),
         ("mine.py:", "has no function ''"),
         ("broken.py:same", "broken.py:1: not Python"),
+        ("mine.py:one", "one takes 1 arguments"),
     ],
 )
 def test_a_judge_that_is_not_there_is_told(tmp_path: Path, judge: str, fact: str) -> None:
-    (tmp_path / "mine.py").write_text("raise SystemExit('it is never run')\ndef same(text, answer): return True\n")
+    (tmp_path / "mine.py").write_text(
+        "raise SystemExit('it is never run')\ndef same(text, answer): return True\ndef one(text): return True\n"
+    )
     (tmp_path / "broken.py").write_text("def same(:\n")
     with pytest.raises(UsageError, match=fact):
         own.scorer_of(judge, tmp_path)

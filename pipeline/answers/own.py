@@ -21,9 +21,13 @@ from pipeline.errors import StageError, UsageError
 from pipeline.rows import Outcome
 
 PREFIX = "python:"
+BROKEN = "broken: "
+SHOWN = 60
+"""Characters of a reply that a message shows."""
 DIGITS = 12
 """Of the file's SHA-256, in hex."""
-SAYS: dict[Any, Outcome] = {True: "right", False: "wrong", "right": "right", "wrong": "wrong"}
+SAYS: dict[Any, Outcome] = {True: "right", False: "wrong", None: "unverifiable"}
+SAYS |= {"right": "right", "wrong": "wrong", "unverifiable": "unverifiable"}
 FORM = "judge: FILE.py:FUNCTION, the file relative to the folder of the config"
 
 
@@ -46,10 +50,16 @@ def scorer_of(judge: str, base: Path) -> str:
         tree = ast.parse(content)
     except (SyntaxError, ValueError) as error:
         raise UsageError(f"judge {judge}: {path}:{getattr(error, 'lineno', 1)}: not Python: {error}") from None
-    functions = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+    functions = {node.name: node.args for node in tree.body if isinstance(node, ast.FunctionDef)}
     if function not in functions:
-        hint = nearest(function, functions) if functions else f"def {function}(text, answer): ..."
+        hint = nearest(function, list(functions)) if functions else f"def {function}(text, answer): ..."
         raise UsageError(f"judge {judge}: {path} has no function {function!r}", hint)
+    takes = functions[function]
+    most = len(takes.posonlyargs) + len(takes.args)
+    if not most - len(takes.defaults) <= 2 <= (2 if takes.vararg else most):
+        raise UsageError(
+            f"judge {judge}: {path}: {function} takes {most} arguments", f"def {function}(text, answer): ..."
+        )
     return f"{PREFIX}{file}:{function}@{_digest(content)}"
 
 
@@ -84,14 +94,38 @@ def load(scorer: str) -> None:
         ) from None
 
 
-def judged(text: str, gold: str | None) -> Outcome:
-    """What the user's function says of a reply."""
-    return outcome_of(_own[0](text, gold))
+def judged(text: str, gold: str | None) -> str:
+    """What the user's function says of a reply: an outcome, or what is wrong with the function."""
+    try:
+        return outcome_of(_own[0](text, gold))
+    except MemoryError:
+        raise
+    except Exception as error:
+        given = f"the reply {text[:SHOWN]!r} and the gold {gold!r:.60}"
+        return f"{BROKEN}{type(error).__name__}: {error}; it was given {given}"
 
 
 def outcome_of(said: Any) -> Outcome:
-    """What a user's function says: True, False, None or an outcome; anything else says nothing."""
-    return SAYS.get(said, "unverifiable") if isinstance(said, bool | str | int) else "unverifiable"
+    """What a user's function says: True, False, None or an outcome.
+
+    Raises:
+        TypeError: it says anything else.
+    """
+    try:
+        return SAYS[said]
+    except (KeyError, TypeError):
+        raise TypeError(f"it returned {said!r:.60}, not True, False or None") from None
+
+
+def fault_of(outcome: str, source: str) -> StageError | None:
+    """What is wrong with the user's function, where that is what came instead of an outcome."""
+    if not outcome.startswith(BROKEN):
+        return None
+    address = source.removeprefix(PREFIX).rpartition("@")[0]
+    return StageError(
+        f"the judge {address} failed: {outcome.removeprefix(BROKEN)}",
+        "it is given a reply's text and the gold answer, and returns True, False, or None where it cannot tell",
+    )
 
 
 _own: list[Callable[[str, str | None], Any]] = []

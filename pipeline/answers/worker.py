@@ -103,13 +103,13 @@ def begin(limit_seconds: float) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (idle + MEMORY_BYTES, idle + MEMORY_BYTES))
 
 
-def checked(checks: Sequence[Check]) -> list[Outcome]:
+def checked(checks: Sequence[Check]) -> list[str]:
     """The outcomes of a chunk of checks; a check that meets a limit ends the worker."""
     return [_limited(name, arguments) for name, arguments in checks]
 
 
-def _limited(name: str, arguments: Sequence[Any]) -> Outcome:
-    outcome: Outcome = "unverifiable"
+def _limited(name: str, arguments: Sequence[Any]) -> str:
+    outcome = "unverifiable"
     signal.setitimer(signal.ITIMER_PROF, _limit_seconds)
     try:
         outcome = CHECKS[name](*arguments)
@@ -214,4 +214,4 @@ def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
-CHECKS: dict[str, Callable[..., Outcome]] = {"equal": equal, "score": score, "own": own.judged}
+CHECKS: dict[str, Callable[..., str]] = {"equal": equal, "score": score, "own": own.judged}

@@ -18,8 +18,9 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
+from pipeline.answers import own
 from pipeline.answers.worker import Check
 from pipeline.errors import StageError
 from pipeline.rows import Outcome
@@ -169,11 +170,13 @@ class Workers:
                 else:
                     future.set_exception(fault)
 
-    def _answered(self, chunk: Chunk, outcomes: list[Outcome] | None) -> None:
+    def _answered(self, chunk: Chunk, outcomes: list[str] | None) -> None:
         if outcomes is None and len(chunk.checks) > 1:
             for check, future in zip(chunk.checks, chunk.outcomes, strict=True):
                 self._send(Chunk([check], [future]))
             return
-        said: list[Outcome] = outcomes or ["unverifiable"]
-        for future, outcome in zip(chunk.outcomes, said, strict=True):
-            future.set_result(outcome)
+        for future, outcome in zip(chunk.outcomes, outcomes or ["unverifiable"], strict=True):
+            if fault := own.fault_of(outcome, self._source):
+                future.set_exception(fault)
+            else:
+                future.set_result(cast(Outcome, outcome))

@@ -53,7 +53,7 @@ def language_of(wanted: str) -> "Language":
         ) from error
     known = {language.iso_code_639_1.name.lower(): language for language in Language.all()}
     if wanted not in known:
-        raise UsageError(f"language: {wanted!r} is none that can be told", f"one of {', '.join(sorted(known))}")
+        raise UsageError(f"language: {wanted!r} is no code of a known language", f"one of {', '.join(sorted(known))}")
     return known[wanted]
 
 

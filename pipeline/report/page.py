@@ -57,7 +57,7 @@ def _heading(run: RunFiles) -> dict[str, Any]:
     if not choices:
         return {"title": run.folder.name, "self_distillation": False}
     teacher = choices["teachers"]["main"]
-    names = [teacher.get("model") or teacher["local"], choices["student"]["model"]]
+    names = [teacher.get("model") or teacher.get("local") or teacher.get("recorded"), choices["student"]["model"]]
     told = ["the embedded model" if name == "embedded" else str(name) for name in names]
     alike = bool(run.about.get("self_distillation"))
     title = f"{told[0]} distilled into itself" if alike else f"{told[0]} distilled into {told[1]}"
