@@ -55,6 +55,7 @@ LATEX = tuple(
     )
 )
 
+GROUP_MARK = re.compile(r"(?<=\d)'(?=\d{3}(?!\d))")
 BETWEEN = re.compile(r"(?<=\d) ?(:) ?(?=\d)")
 """Of a ratio."""
 DIGIT = re.compile(r"\d")
@@ -62,30 +63,30 @@ BRACKETS = "()[]{}<> "
 """An answer of nothing else is what was asked for."""
 OUTER = " .,;:!?\"'`*_$"
 PLAIN = r"(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?:e[-+]?\d{1,3})?"
-NO_UNIT = r"(?:am|pm|ad|bc|ce|bce|pi|or|and|to|not|mod|sqrt|sin|cos|tan|log|ln|exp|halves|thirds|fourths|fifths)\b"
+NO_UNIT = (
+    r"(?:am|pm|ad|bc|ce|bce|pi|or|and|to|not|mod|sqrt|sin|cos|tan|log|ln|exp|halves|thirds|fourths|fifths"
+    r"|(?:squared|cubed)(?! \w))\b"
+)
 UNIT = (
     r"(?:(?<=\s)[cfgklmsh](?![a-z])|an?(?=\s[a-z])|[a-z]{2,})\.?"
-    r"(?:[ /-](?:[a-z]{2,}|[ahms])\.?){0,3}(?:\s?\^?\{?[23²³]\}?)?"
+    r"(?:[ /-](?:[a-z]{2,}|[ahms])\.?){0,3}(?:\s?\^\s?\{?[23]\}?|[23]|\s?[²³])?"
 )
 QUANTITY = re.compile(
     r"(?P<sign>[-+]?)\s?(?:us|usd|eur|rs\.?)?\s?[$€£¥₹]?\s?(?:(?P<whole>\d+) (?:and )?(?=\d+\s?/\s?\d))?"
     rf"(?P<value>\d+\s?/\s?\d+|{PLAIN})"
-    r"\s?(?P<scale>%|(?:percent(?:age)?|dozen|hundred|thousand|million|billion|trillion)\b)?"
+    r"\s?(?P<scale>%|(?:percent(?:age)?|dozen|hundred|thousand|million|billion|trillion|mn|bn|tn)\b)?"
     rf"\s?[€$£]?(?:[\s-]?(?!{NO_UNIT}){UNIT})?"
 )
 PERCENT = {"%", "percent", "percentage"}
+POWERS = {"hundred": 2, "thousand": 3, "million": 6, "mn": 6, "billion": 9, "bn": 9, "trillion": 12, "tn": 12}
 SCALES = {
     **dict.fromkeys(PERCENT, Fraction(1, 100)),
     "dozen": Fraction(12),
-    "hundred": Fraction(10**2),
-    "thousand": Fraction(10**3),
-    "million": Fraction(10**6),
-    "billion": Fraction(10**9),
-    "trillion": Fraction(10**12),
+    **{word: Fraction(10**power) for word, power in POWERS.items()},
 }
 SCIENTIFIC = re.compile(rf"(-?{PLAIN}) ?[*x] ?10 ?(?:\^|\*\*) ?[{{(]?([-+]?\d{{1,3}})[)}}]?")
 ARITHMETIC = re.compile(r"[\d\s.,+\-*/()]*\d[\d\s.,+\-*/()]*", re.ASCII)
-NOT_ARITHMETIC = re.compile(r"\d-\d+(?:-|$)|\d/\d+/\d|\*\s*\*|/\s*/|\d\s+[\d.]")
+NOT_ARITHMETIC = re.compile(r"\d-\d+(?:-|$)|\d/\d+/\d|\*\s*\*|/\s*/|\d\s+[\d.]|^[(\[]\d{1,3}(?:,\d{3})+[)\]]$")
 """Ranges and dates, powers and floor division, and numbers that stand side by side."""
 OPERATORS: dict[type[ast.AST], Callable[[Fraction, Fraction], Fraction]] = {
     ast.Add: operator.add,
@@ -216,7 +217,7 @@ def plain(answer: str) -> str:
     """Casefolded, with plain symbols for typographic and simple LaTeX ones."""
     if _is_words(answer):
         return " ".join(answer.lower().split())
-    text = " ".join(answer.translate(SYMBOLS).casefold().split())
+    text = " ".join(GROUP_MARK.sub(",", answer.translate(SYMBOLS)).casefold().split())
     before, rounds = "", 0
     while text != before and rounds < ROUNDS and len(text) <= LONGEST and any(mark in text for mark in "\\{°"):
         before, rounds = text, rounds + 1
@@ -227,7 +228,8 @@ def plain(answer: str) -> str:
 
 def _stripped(text: str) -> str:
     """Without outer punctuation; the point of ".5" belongs to the number."""
-    text = text.rstrip(OUTER)
+    text, end = text.rstrip(OUTER), text[len(text.rstrip(OUTER)) :]
+    text += "!" if end.startswith("!") and text[-1:].isdigit() else ""
     inner = text.lstrip(OUTER)
     return "." + inner if inner[:1].isdigit() and text.removesuffix(inner).endswith(".") else inner
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from pipeline.answers.canonical import LETTERS, NO_UNIT, option, value_of
 from pipeline.answers.kinds import is_expression, kind_of, letters_of
-from pipeline.answers.statement import VERDICT, denied, own, statement
+from pipeline.answers.retraction import HYPOTHETICAL, NOT_KNOWN, Retraction, retraction
+from pipeline.answers.statement import VERDICT, denied, own, statement, unthought
 from pipeline.answers.values.dates import find_dates
 from pipeline.answers.values.numerals import (
     EXPRESSION,
@@ -24,6 +25,7 @@ from pipeline.answers.values.numerals import (
     number_in,
     spelled_in,
 )
+from pipeline.answers.values.spelled import FIRST
 from pipeline.answers.values.units import unit_of
 from pipeline.rows import AnswerKind, Problem
 
@@ -37,6 +39,8 @@ NEAREST = 3
 
 ADVERB = r"(?:(?:most|very|quite|more)\s+)?(?!(?:un|hard|scarce|bare|rare|seldom))[a-z]+ly,?\s+"
 POLAR = re.compile(r"(yes|no|true|false)\b(?!\s*(?:or|and|/)\s*(?:yes|no|true|false)\b)(?!-)", re.IGNORECASE)
+BOTH = re.compile(r"\b(?:and|but|or)\s+(?:yes|no)\s+(?:in|for|otherwise|if|when)\b", re.IGNORECASE)
+"""The other answer, for other cases."""
 NO_NOUN = re.compile(
     r"\s+(?:way|one|information|longer|such|more|less|doubt|idea|answer|evidence|need|reason|matter)\b", re.IGNORECASE
 )
@@ -55,6 +59,12 @@ CANDIDATES = {
     "yes_no": re.compile("yes|no\\b"),
 }
 """What an answer is made of; "the answer is not known" has none, so it takes back all that came before."""
+START: dict[AnswerKind | None, re.Pattern[str]] = {
+    "number": re.compile(rf"[\s*$€£(\\]*(?:boxed\{{)?[-−]?[.\d]|\s*{FIRST}", re.IGNORECASE),
+    "choice": re.compile(r"\s*(?:option\s+)?(?:\([A-Za-z]\)|[A-Z]\b)"),
+    "yes_no": re.compile(r"\W*(?:yes|no)\b", re.IGNORECASE),
+}
+"""How another answer begins."""
 DENIED = re.compile(
     r"\b(?:not|isn't|isn’t|cannot be|can't be|never|rather than|instead of|except)\s+"
     r"(?:option\s+)?\(?[A-Za-z]\)?(?![A-Za-z])"
@@ -65,6 +75,8 @@ CAPITAL = re.compile(
 )
 ANOTHER = re.compile(r"(?:,|/|&|\b(?:or|and))\s*(?:(?:or|and)\s+)?(?:option\s+)?\(?([A-Z])(?![\w'’]|\s+[a-z]{3})")
 """A second letter in the place of the first; a letter with words after it is an article."""
+BOUND_DATE = re.compile(r"\b(?:before|after|until|since|not)\s+(?:the\s+)?\Z", re.IGNORECASE)
+"""Before a date that is another one."""
 WORDS = re.compile(r"(?<![\w-])-?\d+(?:[.,/:]\d+)*|[a-z]+|\d+")
 FENCED = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n`]*\n(.*?)(?:^[ \t]*\1[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
 
@@ -94,7 +106,7 @@ def read(text: str, problem: Problem) -> Reading:
     kind = kind_of(problem)
     if kind == "code":
         return _code(text)
-    body = own(text)
+    body = HYPOTHETICAL.sub("", own(text)) if "nswer" in text else own(text)
     stated = statement(body)
     if "\n" in (problem.answer or "").strip():
         grid = body[stated.at : stated.end if "\n" in stated.content else None] if stated else body
@@ -106,12 +118,28 @@ def read(text: str, problem: Problem) -> Reading:
         stated = None
     if stated is None:
         return _unstated(body[place:], kind, problem)
+    taken_back = retraction(stated.content, body[stated.end :]) if kind in CANDIDATES else None
+    instead = _instead(taken_back, kind, problem) if taken_back else None
+    if instead is not None:
+        return instead
     found = _taken(stated.content[:LONGEST], kind, problem)
     if found is not None:
         return Reading(found, stated.rule)
     if kind == "yes_no":
         return _reading(_polar_after(body[stated.end : stated.end + LONGEST]), "polar")
     return NOTHING if kind == "choice" else _unstated(body[stated.at :], kind, problem)
+
+
+def _instead(taken_back: Retraction, kind: AnswerKind | None, problem: Problem) -> Reading | None:
+    """What a text says in place of an answer that it takes back; None where that answer stands after all."""
+    later = statement(taken_back.follows)
+    if later and not VERDICT.match(later.content):
+        return _reading(_taken(later.content[:LONGEST], kind, problem), later.rule)
+    if START[kind].match(taken_back.instead):
+        found = _taken(taken_back.instead, kind, problem)
+        if found is not None:
+            return Reading(found, "phrase")
+    return NOTHING if taken_back.is_certain else None
 
 
 def _taken(content: str, kind: AnswerKind | None, problem: Problem) -> str | None:
@@ -138,12 +166,15 @@ def _taken(content: str, kind: AnswerKind | None, problem: Problem) -> str | Non
 def _unstated(body: str, kind: AnswerKind | None, problem: Problem) -> Reading:
     """What stands in for the answer of a text that states none."""
     last = body[body.rfind("\n") + 1 :][-LONGEST:]
+    if kind in CANDIDATES and "answer" in last and NOT_KNOWN.search(last):
+        return NOTHING
     if kind == "choice" and (problem.choices or letters_of(problem)):
         if len(last.split(maxsplit=SHORT_WORDS)) > SHORT_WORDS and last[-1].isalnum():
             return NOTHING
         return _reading(_taken(DENIED.sub(" ", last), kind, problem), "letter")
     if kind == "yes_no":
-        return _reading(_polar(last), "polar")
+        taken_back = retraction("", last[polar.end() :]) if (polar := POLAR.match(last)) else None
+        return (taken_back and _instead(taken_back, kind, problem)) or _reading(_polar(last), "polar")
     if kind == "number":
         unit = unit_of(problem.answer or "")
         return _reading(last_number(body, unit) or (spelled_in(body) if _is_short(body) else None), "last_number")
@@ -197,7 +228,7 @@ def _polar(content: str) -> str | None:
     for lead in POLAR_LEAD.finditer(content):
         polar = POLAR.match(content, lead.end())
         if polar and not NO_NOUN.match(content, polar.end()):
-            return polar[1]
+            return None if BOTH.search(content, polar.end()) else polar[1]
     return None
 
 
@@ -209,6 +240,8 @@ def _polar_after(rest: str) -> str | None:
 
 def _date(content: str) -> str | None:
     dates = find_dates(content)
+    if dates and BOUND_DATE.search(content[: content.find(dates[0])]):
+        return clean(content)
     if len(dates) > 1 and re.search(r"\bor\b", content):
         return clean(content)
     return dates[0] if dates else None
@@ -256,7 +289,7 @@ def _lines(text: str) -> str | None:
 
 def _code(text: str) -> Reading:
     """The last fenced block; a reply without any is a program as a whole."""
-    blocks = FENCED.findall(own(text)) or FENCED.findall(text.rpartition("</think>")[2])
+    blocks = FENCED.findall(own(text)) or FENCED.findall(unthought(text))
     if blocks:
         return _reading(blocks[-1][1].strip("\n"), "code_block")
-    return _reading(text.rpartition("</think>")[2].strip("\n") or None, "whole")
+    return _reading(unthought(text).strip("\n") or None, "whole")

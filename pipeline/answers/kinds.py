@@ -39,7 +39,7 @@ SMALL_WORDS = {
 }
 MATHEMATICS = re.compile(
     r"\\[A-Za-z]|[+*^=<>≤≥√π∞]|(?<![A-Za-z])\d+(?:\.\d+)?\s?(?:[a-z](?![A-Za-z\d])|pi\b|\()|[a-z]\(|\bsqrt\b"
-    r"|\d\s?/\s?\d|[\d)]\s?/\s?[a-z(]|\b[a-z]\s?[-/]\s?[\da-z]\b|\d\s?-\s?[a-z]\b|\d\s-\s\d"
+    r"|\d\s?/\s?\d|[\d)]\s?/\s?[a-z(]|\b[a-z]\s?[-/]\s?[\da-z]\b|\d\s?-\s?[a-z]\b|\d\s-\s\d|\d!"
 )
 """A LaTeX command, an operator, a coefficient, a function, a quotient or a difference."""
 QUANTITY_ASKED = re.compile(

@@ -87,7 +87,7 @@ class Statement(NamedTuple):
 
 def own(text: str) -> str:
     """The text without thoughts before it and without an invented next question."""
-    body = text.rpartition("</think>")[2].strip()
+    body = unthought(text).strip()
     end = END_OF_TURN.search(body) if "<|" in body or "</s>" in body or "INST]" in body else None
     body = body[: end.start()] if end and end.start() else body
     for pattern, needs_answer in ((RUN_ON, False), (RUN_ON_IF_STATED, True)):
@@ -97,6 +97,11 @@ def own(text: str) -> str:
                 body = before
                 break
     return body
+
+
+def unthought(text: str) -> str:
+    """The text after its thoughts; thoughts that never end have nothing after them."""
+    return text.rpartition("</think>")[2].partition("<think>")[0]
 
 
 def statement(body: str) -> Statement | None:

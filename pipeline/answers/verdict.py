@@ -20,6 +20,8 @@ from pipeline.rows import AnswerKind, InputOutput, Outcome, Problem
 
 ARTICLE = re.compile(r"(?:the|an?) (?=\S)")
 SPELLED_OUT = re.compile(r"[^\W\d_](?:[\s,.-]{1,3}[^\W\d_])+")
+PLACEHOLDERS = {"", "n/a", "unknown", "nan", "tbd", "none", "null"}
+"""What stands for a gold answer that nobody knows."""
 DIGITS_OF_FLOAT = 16
 """A decimal number of so many digits is a float, which is known to all but the last of them."""
 ASSIGNED = re.compile(r"\s*(?:\$\s*)?([A-Za-z])\s*=(?!=)")
@@ -106,7 +108,7 @@ def decide(found: str | None, problem: Problem, *, text: str = "") -> Outcome | 
     kind = kind_of(problem)
     if kind == "code":
         return _tested(found, problem)
-    if problem.answer is None or not problem.answer.strip():
+    if problem.answer is None or (kind != "choice" and problem.answer.strip().lower() in PLACEHOLDERS):
         return "unverifiable"
     return _compared(found, problem.answer, kind, problem)
 
@@ -146,7 +148,8 @@ def _same_number(found: str | None, gold: str) -> Outcome | Question:
     if value is not None:
         is_float = len(re.sub(r"\D", "", gold)) >= DIGITS_OF_FLOAT and "." in gold
         same = abs(value - wanted) <= abs(wanted) / 10 ** (DIGITS_OF_FLOAT - 1) if is_float else value == wanted
-        return _told(same or (value * 100 == wanted and is_percentage(found) and not is_percentage(gold)))
+        parts = (is_percentage(found) - is_percentage(gold)) if value else 0
+        return _told(same or (parts == 1 and value * 100 == wanted) or (parts == -1 and value == wanted * 100))
     if not is_expression(found) or NORMAL_FORM.search(found):
         return "wrong"
     return Question("math_verify", "equal", (gold, found))

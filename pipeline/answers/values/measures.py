@@ -34,8 +34,19 @@ MEASURES: dict[str, dict[str, Fraction | int]] = {
     },
     "gallons": {"cup cups": 1, "pint pints": 2, "quart quarts": 4, "gallon gallons": 16},
     "dollars": {"$ usd dollar dollars buck bucks": 1, "cent cents": Fraction(1, 100)},
-    "euros": {"€ euro euros": 1},
-    "sterling": {"£": 1},
+    "euros": {"€ eur euro euros": 1},
+    "sterling": {"£ gbp": 1},
+    "yen": {"¥ jpy yen": 1},
+    "rupees": {"₹ inr rs rupee rupees": 1},
+    "yuan": {"cny rmb yuan": 1},
+    "francs": {"chf franc francs": 1},
+    "won": {"krw": 1},
+    "pesos": {"mxn peso pesos": 1},
+    "canadian": {"cad": 1},
+    "australian": {"aud": 1},
+    "celsius": {"celsius": 1},
+    "fahrenheit": {"fahrenheit": 1},
+    "kelvin": {"kelvin kelvins": 1},
     "angle": {"° degree degrees": 1},
     "arc": {"rad radian radians": 1},
 }
@@ -45,3 +56,5 @@ KNOWN = {
     for words, factor in units.items()
     for word in words.split()
 }
+SPEEDS = {"mph": ("mile", "h"), "kph": ("km", "h"), "kmh": ("km", "h")}
+"""Words for a length in a time."""

@@ -4,20 +4,23 @@ import re
 from collections import deque
 from itertools import accumulate
 
-from pipeline.answers.canonical import PLAIN, SYMBOLS, plain, tidy, value_of
+from pipeline.answers.canonical import GROUP_MARK, PLAIN, SYMBOLS, plain, tidy, value_of
+from pipeline.answers.values.context import ASKED, COMPARED, GOES_ON, GROUPED, REJECTED, signed
 from pipeline.answers.values.spelled import FIRST, IN_WORDS, value_in_words
-from pipeline.answers.values.units import Unit, unit_after
+from pipeline.answers.values.units import Unit, in_several_units, unit_after
 
 LONGEST = 5000
 """Characters of a last line in which a number is looked for."""
-TERM = rf"(?:(?<![\w)])[-+−])?(?:\({{1,9}}[-+−]?)?(?:[$€£][-−]?)?(?<![A-Za-z\d.])(?:\d+ \d+/\d+|{PLAIN})\){{0,9}}"
+TERM = (
+    rf"(?:(?<![\w)])[-+−])?(?:\({{1,9}}[-+−]?)?(?:[$€£][-−]?)?(?<![A-Za-z\d.])(?:\d+ {{1,2}}\d+/\d+|{PLAIN})\){{0,9}}"
+)
 EXPRESSION = re.compile(
-    rf"{TERM}(?:(?:\s*[*/×÷+]\s*|\s+[-−–x]\s+){TERM})*(?:\s?\^\s?\{{?[-−]?\d{{1,3}}\}}?)?(?:\s?(?:\\?%|percent\b))?",
+    rf"{TERM}(?:(?:\s*[*/×÷+]\s*|\s+[-−–x]\s+){TERM})*(?:(?:\s?\^\s?|\*\*(?=\d))\{{?[-−]?\d{{1,3}}\}}?)?(?:\s?(?:\\?%|percent\b))?",
     re.IGNORECASE,
 )
-MULTIPLE = re.compile(r"\s?(?:dozen|hundred|thousand|million|billion|trillion)\b", re.IGNORECASE)
+MULTIPLE = re.compile(r"\s?(?:dozen|hundred|thousand|million|billion|trillion|mn|bn|tn)\b", re.IGNORECASE)
 BOUND = re.compile(
-    r"(?:[a-zA-Z](?<![mglshMGLSH])(?![A-Za-z'’])|\s[xyznt](?![A-Za-z'’])|\s?\\?(?:sqrt|pi)\b|\s?[√π^!])(?!\s?\.)"
+    r"(?:[a-zA-Z](?<![mglshGLSH])(?![A-Za-z'’])|\s[xyznt](?![A-Za-z'’])|\s?\\?(?:sqrt|pi)\b|\s?[√π^!])(?!\s?\.)"
 )
 """What makes the number before it a part of an expression."""
 ALTERNATIVE = re.compile(
@@ -58,6 +61,8 @@ OPERATOR = re.compile(
 """What joins the number after it to a word: "some bags + 4", "half of 8"."""
 NORMAL_FORM = re.compile(r"(?:\d\s?[a-z](?![a-z])|[a-z]\s?[\^²])[^=,;]*=\s*0\W*\Z", re.IGNORECASE)
 """An equation that is an answer itself: it says nothing of a value ("3x + 4y - 7 = 0")."""
+END = re.compile(r"(?:(?<!\d)!|[.,;:?])*\Z")
+"""A factorial is no exclamation."""
 INSIDE = re.compile(r"[\d][-–:/.]\Z")
 
 
@@ -68,7 +73,7 @@ def number_in(content: str, unit: Unit | None = None) -> str | None:
         content: what follows "the answer is".
         unit: of the gold answer; with one, the number keeps its own.
     """
-    content = REASON.split(latex_in(content).translate(SYMBOLS), maxsplit=1)[0]
+    content = REASON.split(GROUP_MARK.sub(",", latex_in(content).translate(SYMBOLS)), maxsplit=1)[0]
     spelled = spelled_in(content, unit) if "=" not in content else None
     if spelled is not None:
         return spelled
@@ -78,15 +83,21 @@ def number_in(content: str, unit: Unit | None = None) -> str | None:
         content = tidy(content) if unit is None else plain(content)
     if len(set(VARIABLE.findall(content))) > 1 or NORMAL_FORM.search(content):
         return clean(content)
-    value = _value_of(content)
+    value = signed(_value_of(content))
     match = EXPRESSION.search(value)
     if match is None:
         return spelled_in(value, unit)
+    several = in_several_units(value[match.start() :])
+    if several is not None:
+        return several[0]
     rest = value[match.end() :]
     if (
         (ALTERNATIVE.match(rest) and not _is_told_twice(value))
         or BOUND.match(rest)
+        or GOES_ON.match(rest)
+        or GROUPED.search(value[max(0, match.start() - 2) : match.end() + 2])
         or OPERATOR.search(value[: match.start()])
+        or COMPARED.search(value[: match.start()])
     ):
         return clean(value)
     return _dressed(match, value, unit)
@@ -95,12 +106,18 @@ def number_in(content: str, unit: Unit | None = None) -> str | None:
 def last_number(text: str, unit: Unit | None = None) -> str | None:
     """The last number of a text; None where it is a part of something else, or said not to be the answer."""
     line = next((line for line in reversed(text.split("\n")) if any(map(str.isdigit, line))), "")
-    line = line[-LONGEST:].translate(SYMBOLS)
-    match = next(iter(deque(EXPRESSION.finditer(line), maxlen=1)), None)
-    if match is None:
+    line = signed(GROUP_MARK.sub(",", line[-LONGEST:].translate(SYMBOLS)))
+    numbers = deque(EXPRESSION.finditer(line), maxlen=2)
+    if not numbers:
         return None
-    before = line[max(0, match.start() - 12) : match.start()]
-    if DENIED.search(before) or INSIDE.search(before) or BOUND.match(line, match.end()):
+    several = in_several_units(line[numbers[0].start() :]) if len(numbers) > 1 else None
+    if several is not None and numbers[0].start() + several[1] >= numbers[-1].end():
+        return several[0]
+    match, is_last_line = numbers[-1], text.rstrip().endswith(line.rstrip())
+    before, rest = line[max(0, match.start() - 12) : match.start()], line[match.end() :]
+    if DENIED.search(before) or INSIDE.search(before) or BOUND.match(rest) or REJECTED.match(rest):
+        return None
+    if GOES_ON.match(rest) or (is_last_line and ASKED.fullmatch(rest)):
         return None
     return _dressed(match, line, unit)
 
@@ -134,7 +151,7 @@ def latex_in(content: str) -> str:
 
 def clean(text: str) -> str:
     """Without the marks, points and quotes around it."""
-    text = text.strip(" \n*_`$").rstrip(".,;:!?").strip(" \n*_`$")
+    text = END.sub("", text.strip(" \n*_`$")).strip(" \n*_`$")
     quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" and text[0] not in text[1:-1]
     return text[1:-1] if quoted else text
 
