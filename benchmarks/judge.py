@@ -21,14 +21,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pipeline.answers import find  # noqa: E402
-from pipeline.answers.canonical import LETTERS  # noqa: E402
-from pipeline.answers.comparing import Asked, compare, compare_many, cores  # noqa: E402
-from pipeline.rows import Problem  # noqa: E402
+from pipeline.answers import find
+from pipeline.answers.canonical import LETTERS
+from pipeline.answers.comparing import Asked, compare, compare_many, cores
+from pipeline.rows import Problem
 
+DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 PLAIN_WANTED = 10.0
 """Times the rate of bare Math-Verify, wanted of plain answers."""
 EXPRESSIONS_WANTED = 0.7
@@ -154,7 +154,7 @@ def symbolic(asked: Sequence[Asked], workers: int) -> None:
 def main() -> None:
     """Print a table, a line a kind of answers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--rows", type=int, default=5000, help="plain answers of each kind, at most")
     parser.add_argument("--expressions", type=int, default=2000)
     parser.add_argument("--workers", type=int, default=cores())

@@ -1,32 +1,20 @@
 """Final answers: where they are found, when they are the same, and who is right."""
 
-import json
-import os
 import random
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.answers import compare, find, normalise, split
 from pipeline.rows import Problem
+from tests.real_data import real
 
-DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 OPTIONS = ("jewelry store", "neck", "box", "boutique", "jewelry box")
 
 
 def problem(answer: str | None = None, choices: tuple[str, ...] = (), **more: Any) -> Problem:
     return Problem(id="p", question=more.pop("question", "?"), answer=answer, choices=choices, **more)
-
-
-def real(name: str) -> Iterator[dict[str, Any]]:
-    path = DATA / name
-    if not path.is_file():
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"no {name} in ../shared/data")
-    with path.open() as lines:
-        yield from map(json.loads, lines)
 
 
 @pytest.mark.parametrize(

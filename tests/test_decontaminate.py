@@ -1,9 +1,7 @@
 """Held-out questions that turn up where they must not."""
 
 import json
-import os
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,8 @@ from pipeline.similar.contamination import Contamination, Found
 from pipeline.stage import Work
 from stages.decontaminate import Decontaminate
 from tests.made import outcome, problem, solution, work
+from tests.real_data import real
 
-DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 BAKERY = (
     "A baker fills 14 trays with rolls before dawn, and each tray holds 36 of them. By noon the market has taken 310 "
     "rolls, the school 75, and a hungry dog made off with 4 more. How many rolls are left for the evening?"
@@ -59,14 +57,6 @@ def asked(question: str, name: str = "p", text: str = "It is 5.", **more: Any) -
 
 def hits(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "contamination.jsonl").read_text().splitlines()]
-
-
-def real(name: str) -> Iterator[dict[str, Any]]:
-    path = DATA / name
-    if not path.is_file():
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"no {name} in ../shared/data")
-    with path.open() as lines:
-        yield from map(json.loads, lines)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,8 @@
 """What nobody should learn from: the first fault of a solution is its drop reason."""
 
-import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +14,8 @@ from pipeline.rows import Dropped, Solution
 from stages.filter import TOGETHER, Filter
 from tests import tiny_student
 from tests.made import outcome, problem, run, solution, work
+from tests.real_data import real
 
-DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 FIRST = 1000
 """Lines of a file that are read."""
 KEY = "AKIA" + "QZRTUIOPMNBVCXYA"
@@ -28,14 +25,6 @@ EVERYTHING: dict[str, Any] = {
     "drop_several_answers": True,
     "language": "en",
 }
-
-
-def real(name: str) -> Iterator[dict[str, Any]]:
-    path = DATA / name
-    if not path.is_file():
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"no {name} in ../shared/data")
-    with path.open(encoding="utf-8") as lines:
-        yield from map(json.loads, islice(lines, FIRST))
 
 
 @pytest.mark.parametrize(
@@ -192,7 +181,7 @@ def test_real_solutions_have_few_faults(
     pytest.importorskip("lingua")
     rows = [
         solution(f"{n}/0", text, problem=problem(str(n), answer, question))
-        for n, (question, text, answer) in enumerate(read(real(name)))
+        for n, (question, text, answer) in enumerate(read(real(name, FIRST)))
     ]
     stage = Filter(language="en", require_answer=False, drop_answers_first=True)
     found = Counter(what for _, what in outcome(stage, rows, work(tmp_path)))

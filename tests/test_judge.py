@@ -1,10 +1,7 @@
 """The judge, from a text to its verdict: by kinds of answers, on real data, and beside the papers' own readings."""
 
-import json
-import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -14,20 +11,12 @@ from pipeline.answers.kinds import kind_of
 from pipeline.answers.published import distilled_right, first_or_last
 from pipeline.answers.verdict import Question, decide
 from pipeline.rows import InputOutput, Problem
+from tests.real_data import real
 
-DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 MEASURES = ("21", "21.5", "22", "22.5", "23")
 SINCERE = ("excellent", "good", "kind", "warm", "sincere")
 CHOKER = ("jewelry store", "neck", "box", "boutique", "jewelry box")
 Row = dict[str, Any]
-
-
-def real(name: str) -> Iterator[Row]:
-    path = DATA / name
-    if not path.is_file():
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"no {name} in ../shared/data")
-    with path.open() as lines:
-        yield from map(json.loads, lines)
 
 
 def problem(answer: str | None = None, choices: Sequence[str] = (), **more: Any) -> Problem:

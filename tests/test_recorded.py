@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -20,8 +19,7 @@ from pipeline.teacher import Teachers
 from pipeline.teacher.ledger.ledger import Ledger
 from tests.fake_teacher import FakeTeacher
 from tests.project import Project, gold
-
-DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+from tests.real_data import real_file
 
 ONE, TWO = (Problem(id=f"sums-{number}", question=f"What is {number} + 3?") for number in (1, 2))
 
@@ -404,9 +402,7 @@ def test_killed_while_replies_are_read_in_a_run_ends_with_the_same_bytes(tmp_pat
 
 
 def test_real_completions_of_palm_are_worked_from_up_to_the_question_that_they_invent(tmp_path: Path) -> None:
-    path = DATA / "palm" / "svamp-test.jsonl"
-    if not path.is_file():
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("no palm/svamp-test.jsonl in ../shared/data")
+    path = real_file("palm/svamp-test.jsonl")
     shutil.copy(path, tmp_path / "palm.jsonl")
     source = {"path": "palm.jsonl", "fields": {"answer": "gold_equation"}}
     project = Project(tmp_path, "http://127.0.0.1:9/v1", data={"train": source, "eval": "heldout.jsonl"})

@@ -1,28 +1,13 @@
 """Steps of arithmetic in a rationale: which are worked out again, and which of them are called wrong."""
 
-import json
-import os
 import re
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.answers.steps import wrong_steps
-
-DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
-
-
-def real(name: str) -> Iterator[dict[str, Any]]:
-    path = DATA / name
-    if not path.is_file():
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"no {name} in ../shared/data")
-    with path.open() as lines:
-        yield from map(json.loads, lines)
-
+from tests.real_data import real
 
 WRONG = [
     ("So 12 - 5 = 8.", "12 - 5 = 8"),

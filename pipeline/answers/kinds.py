@@ -16,27 +16,9 @@ FUNCTIONS = {
     *("sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "pi", "sqrt", "abs", "min", "max", "mod"),
     *("arcsin", "arccos", "arctan"),
 }
-SMALL_WORDS = {
-    "am",
-    "pm",
-    "ad",
-    "bc",
-    "or",
-    "to",
-    "of",
-    "no",
-    "an",
-    "at",
-    "in",
-    "is",
-    "it",
-    "on",
-    "by",
-    "st",
-    "nd",
-    "rd",
-    "th",
-}
+SMALL_WORDS = frozenset(
+    ["am", "pm", "ad", "bc", "or", "to", "of", "no", "an", "at", "in", "is", "it", "on", "by", "st", "nd", "rd", "th"]
+)
 MATHEMATICS = re.compile(
     r"\\[A-Za-z]|[+*^=<>≤≥√π∞]|(?<![A-Za-z])\d+(?:\.\d+)?\s?(?:[a-z](?![A-Za-z\d])|pi\b|\()|[a-z]\(|\bsqrt\b"
     r"|\d\s?/\s?\d|[\d)]\s?/\s?[a-z(]|\b[a-z]\s?[-/]\s?[\da-z]\b|\d\s?-\s?[a-z]\b|\d\s-\s\d|\d!"

@@ -57,8 +57,6 @@ class Retraction(NamedTuple):
     """What comes after the words that take it back."""
     instead: str
     """The clause that may hold another answer, from the answer on."""
-    is_led: bool
-    """Whether words like "it is" stand before what is instead."""
 
 
 def retraction(content: str, rest: str) -> Retraction | None:
@@ -80,7 +78,6 @@ def retraction(content: str, rest: str) -> Retraction | None:
     if clauses and DENIAL.search(clauses[0]):
         is_certain, clauses = True, clauses[1:]
     if not clauses:
-        return Retraction(is_certain, follows, "", False)
+        return Retraction(is_certain, follows, "")
     lead = LEAD.match(clauses[0])
-    end = lead.end() if lead else 0
-    return Retraction(is_certain, follows, clauses[0][end:], bool(lead and re.search(r"\w", lead[0])))
+    return Retraction(is_certain, follows, clauses[0][lead.end() if lead else 0 :])

@@ -18,7 +18,7 @@ from pipeline.answers.values.units import same_quantity
 from pipeline.generated import Address
 from pipeline.rows import AnswerKind, InputOutput, Outcome, Problem
 
-ARTICLE = re.compile(r"(?:the|an?) (?=\S)")
+ARTICLE = re.compile(r"\A(?:the|an?) (?=\S)")
 SPELLED_OUT = re.compile(r"[^\W\d_](?:[\s,.-]{1,3}[^\W\d_])+")
 PLACEHOLDERS = {"", "n/a", "unknown", "nan", "tbd", "none", "null"}
 """What stands for a gold answer that nobody knows."""
@@ -223,7 +223,7 @@ def _same_variable(found: str, gold: str) -> bool:
 
 def _bare(text: str) -> str:
     """Canonical text without an article before it."""
-    return ARTICLE.sub("", normalise(text), count=1) if ARTICLE.match(normalise(text)) else normalise(text)
+    return ARTICLE.sub("", normalise(text))
 
 
 def _joined(text: str) -> str | None:
