@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -300,3 +301,15 @@ def test_a_network_file_system_is_seen(folder: str, kind: str | None) -> None:
         r"4 1 0:2 / /with\040space rw - cifs //server/x rw",
     ]
     assert network_kind(Path(folder), mounts) == kind
+
+
+def test_a_new_ledger_is_waited_for_while_another_process_opens_it(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    done = threading.Timer(0.3, other.commit)
+    done.start()
+    with Ledger(path) as ledger:
+        assert ledger.rows("SELECT COUNT(*) FROM replies")[0][0] == 0
+    done.join()
+    other.close()

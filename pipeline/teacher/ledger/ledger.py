@@ -20,12 +20,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_random
+
 from pipeline.errors import UsageError
 from pipeline.teacher import dialect
 from pipeline.teacher.ledger.writer import T, Writer
 
 VERSION = 2
 """`user_version` of the file that this code reads and writes."""
+
+LOCKED_SECONDS = 60
+"""Longest wait for another process that opens the file or writes to it."""
 
 REPLIES_AT_HAND = 8
 """Replies that were read last and are kept in memory."""
@@ -314,9 +319,9 @@ class Ledger:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, timeout=60)
+    connection = sqlite3.connect(path, isolation_level=None, timeout=LOCKED_SECONDS)
     try:
-        connection.execute("PRAGMA journal_mode=WAL")
+        _write_ahead(connection)
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("BEGIN IMMEDIATE")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -335,6 +340,21 @@ def _open(path: Path) -> sqlite3.Connection:
             "update cot-distill, or choose another folder for the outputs",
         )
     return connection
+
+
+def _is_locked(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+
+
+@retry(
+    retry=retry_if_exception(_is_locked),
+    wait=wait_random(0.01, 0.1),
+    stop=stop_after_delay(LOCKED_SECONDS),
+    reraise=True,
+)
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Set the journal's mode; for this alone SQLite does not wait while another process opens the new file."""
+    connection.execute("PRAGMA journal_mode=WAL")
 
 
 def _run(connection: sqlite3.Connection, statements: str) -> None:
