@@ -5,16 +5,15 @@ from typing import Any
 
 import yaml
 
-from pipeline.report import examples, figures
+from pipeline.report import examples
 from pipeline.report.calibration import calibrations
+from pipeline.report.evaluation import MEASURES, evaluation_of
 from pipeline.report.files import RunFiles, StepFiles
 from pipeline.report.sampling import samplings
-from pipeline.report.verdict import LABELS, judge, percent, points
+from pipeline.report.training import trainings
+from pipeline.report.verdict import LABELS, percent, points
 from pipeline.similar.contamination import Contamination
 from pipeline.status import duration
-
-MEASURES = "evaluate"
-"""Its rows are predictions, which have their own section; every other step stands in the funnel."""
 
 
 def write_report(run_folder: Path) -> Path:
@@ -33,13 +32,13 @@ def write_report(run_folder: Path) -> Path:
     page = environment.get_template("page.html.j2").render(
         run=run,
         heading=_heading(run),
-        evaluation=_evaluation(run),
+        evaluation=evaluation_of(run),
         funnel=_funnel(run),
         ends=_ends(run),
         samplings=samplings(run),
         calibrations=calibrations(run),
         contaminations=[(step.name, told) for step in run.steps if (told := Contamination.read(step.folder))],
-        trainings=[_training(step) for step in run.of_stage("train")],
+        trainings=trainings(run),
         kept=examples.kept(run),
         dropped=examples.dropped(run),
         seeds=_seeds(run),
@@ -62,24 +61,6 @@ def _heading(run: RunFiles) -> dict[str, Any]:
     alike = bool(run.about.get("self_distillation"))
     title = f"{told[0]} distilled into itself" if alike else f"{told[0]} distilled into {told[1]}"
     return {"title": title[0].upper() + title[1:], "self_distillation": alike}
-
-
-def _evaluation(run: RunFiles) -> dict[str, Any] | None:
-    """Scores, interval marks and examples of the last evaluation; None where nothing was measured."""
-    steps = [step for step in run.of_stage(MEASURES) if step.json("scores.json")]
-    if not steps:
-        return None
-    scores = steps[-1].json("scores.json")
-    models = {name: scores["models"][name] for name in LABELS if name in scores["models"]}
-    over = scores["gain"]["over"] if scores.get("gain") else "base"
-    return {
-        "verdict": judge(scores),
-        "models": models,
-        "seconds": (steps[-1].json("timings.json") or {}).get("seconds", {}),
-        "whiskers": figures.whiskers(models),
-        "contrasts": examples.contrasts(run, steps[-1], over),
-        "gain": scores.get("gain"),
-    }
 
 
 def _funnel(run: RunFiles) -> list[dict[str, Any]]:
@@ -130,29 +111,6 @@ def _noun(step: StepFiles) -> str:
         if field in row:
             return noun
     return "rows"
-
-
-def _training(step: StepFiles) -> dict[str, Any]:
-    samples = step.json("training_sample.json") or []
-    return {
-        "step": step,
-        "curve": figures.loss_curve(step.lines("log.jsonl")),
-        "settings": {name: value for name, value in step.record.fields.items() if value is not None},
-        "sample": _spans(samples[0]["tokens"]) if samples else None,
-        "tokens": len(samples[0]["tokens"]) if samples else 0,
-        "trained": sum(token["trained"] for token in samples[0]["tokens"]) if samples else 0,
-    }
-
-
-def _spans(tokens: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Neighbouring tokens of the same kind as one piece of text."""
-    spans: list[dict[str, Any]] = []
-    for token in tokens:
-        if spans and spans[-1]["trained"] == token["trained"]:
-            spans[-1]["text"] += token["text"]
-        else:
-            spans.append(dict(token))
-    return spans
 
 
 def _seeds(run: RunFiles) -> dict[str, Any]:
