@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -62,4 +62,11 @@ def write_json(path: Path, value: Any) -> None:
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())
+    part.replace(path)
+
+
+def write_jsonl(path: Path, entries: Iterable[Mapping[str, Any]]) -> None:
+    """Write one JSON object a line, all of them or none."""
+    part = path.with_name(path.name + ".part")
+    part.write_text("".join(json.dumps(entry) + "\n" for entry in entries), encoding="utf-8")
     part.replace(path)

@@ -5,9 +5,8 @@ Writes  Example, those it was trained on; drops carry too_long. Beside them mode
 Source  full fine-tuning; LoRA: Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models", arXiv:2106.09685
 """
 
-import json
 import shutil
-import warnings
+from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,15 +14,15 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from pipeline.errors import StageError
+from pipeline.jsonl import write_json
+from pipeline.progress import Progress
 from pipeline.rows import Dropped, Example
 from pipeline.stage import Rows, Stage, Work
 from pipeline.student import load
+from pipeline.student.job import LOG, Adapter, Fit, Job, Schedule
 from pipeline.student.text import IGNORED, Encoded, encode, prove
+from pipeline.student.tokens import write_tokens
 
-CHECKPOINTS = "checkpoints"
-"""Folder that a stopped training goes on from; it is removed at the end."""
-LOG = "log.jsonl"
-"""Written last, so where it stands the training is done."""
 SHOWN = 3
 """Examples in `training_sample.json`."""
 
@@ -66,6 +65,8 @@ class Train(Stage):
     """Save memory for about a fifth more time: most activations are computed again when they are needed."""
     save_steps: int = Field(default=50, ge=1)
     """Steps from one checkpoint to the next, from the last of which a stopped training goes on."""
+    keep_epochs: bool = False
+    """Keep the weights after each epoch too, in `epochs/epoch-1/` and so on, for a step `choose` to choose among."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Of the order of the examples, and of LoRA's first weights."""
 
@@ -82,85 +83,75 @@ class Train(Stage):
     def run(self, rows: Rows[Example], work: Work) -> Iterator[Example | Dropped]:
         """Train once on all rows that fit, then pass them through."""
         weights = load.find(self.model, work.base)
+        adapter = Adapter(rank=self.lora_rank, alpha=self.lora_alpha) if self.method == "lora" else None
+        job = Job(weights=weights, adapter=adapter, schedule=self._schedule(), fit=self._fit(), folder=work.folder)
         tokenizer = load.load_tokenizer(weights)
-        encoded = [encode(tokenizer, row) for row in rows]
-        model = self._load(weights)
-        limit = self._longest(model)
-        fitting = [(row, tokens) for row, tokens in zip(rows, encoded, strict=True) if len(tokens.input_ids) <= limit]
-        if not fitting:
-            raise StageError(
-                f"none of {len(encoded)} examples can be trained on: {_why_none(encoded, limit)}",
-                "look at the dropped rows of the steps before, or raise train.max_tokens",
-            )
-        prove(tokenizer, fitting)
+        limit = self._longest(weights)
+        lengths = self._write_tokens(tokenizer, rows, limit, job)
         if not (work.folder / LOG).exists():
-            self._train(model, tokenizer, fitting, work)
-        shutil.rmtree(work.folder / CHECKPOINTS, ignore_errors=True)
-        del model
-        load.free()
-        for row, tokens in zip(rows, encoded, strict=True):
-            length = len(tokens.input_ids)
+            _train(job, work.progress)
+        shutil.rmtree(job.checkpoints, ignore_errors=True)
+        for row, length in zip(rows, lengths, strict=True):
             yield row if length <= limit else Dropped(id=row.id, reason="too_long", detail=_over(length, limit))
 
-    def _load(self, weights: load.Weights) -> Any:
-        import torch
+    def _schedule(self) -> Schedule:
+        return Schedule.model_validate({name: getattr(self, name) for name in Schedule.model_fields})
 
-        if self.method == "full":
-            return load.load_model(weights, torch.float32)  # steps of AdamW are too small for bfloat16's digits
-        from peft import LoraConfig, get_peft_model
-        from transformers import set_seed
-
-        set_seed(self.seed)
-        config = LoraConfig(
-            r=self.lora_rank, lora_alpha=self.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM"
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by a deprecated name
-            return get_peft_model(load.load_model(weights, load.fast_dtype()), config)
-
-    def _longest(self, model: Any) -> int:
-        """Tokens of the longest row that can be trained on."""
-        context: int = model.config.get_text_config().max_position_embeddings
-        return context if self.max_tokens is None else min(context, self.max_tokens)
-
-    def _train(self, model: Any, tokenizer: Any, rows: Sequence[tuple[Example, Encoded]], work: Work) -> None:
-        from pipeline.student import trainer
-
-        how = trainer.Schedule(
-            loss=self.loss,
-            epochs=self.epochs,
-            learning_rate=self.learning_rate,
-            schedule=self.schedule,
-            warmup_share=self.warmup_share,
-            batch_size=self.batch_size,
+    def _fit(self) -> Fit:
+        return Fit(
+            dtype="bf16" if load.computes_in_bfloat16() else "fp32",
             micro_batch_size=min(self.micro_batch_size, self.batch_size),
             activation_checkpointing=self.activation_checkpointing,
-            save_steps=self.save_steps,
-            seed=self.seed,
         )
-        weighed = [(tokens, row.weight) for row, tokens in rows]
-        trained, log = trainer.train(model, tokenizer, weighed, how, work.folder / CHECKPOINTS, work.progress)
-        _save(trained.merge_and_unload() if self.method == "lora" else trained, tokenizer, work.folder / "model")
-        sample = [_shown(tokenizer, row, tokens) for row, tokens in rows[:SHOWN]]
-        text = json.dumps(sample, ensure_ascii=False, indent=1)
-        (work.folder / "training_sample.json").write_text(text, encoding="utf-8")
-        _write_jsonl(work.folder / LOG, log)
+
+    def _longest(self, weights: load.Weights) -> int:
+        """Tokens of the longest row that can be trained on."""
+        context = load.context_of(weights)
+        return context if self.max_tokens is None else min(context, self.max_tokens)
+
+    def _write_tokens(self, tokenizer: Any, rows: Rows[Example], limit: int, job: Job) -> "array[int]":
+        """Prove and write the rows that fit, and a sample of them; gives the length of each row in tokens.
+
+        Raises:
+            StageError: none fits, or one is not sound.
+        """
+        lengths = array("l")
+        sample: list[dict[str, Any]] = []
+
+        def fitting() -> Iterator[tuple[Encoded, float]]:
+            for row in rows:
+                encoded = encode(tokenizer, row)
+                lengths.append(len(encoded.input_ids))
+                if lengths[-1] > limit:
+                    continue
+                prove(tokenizer, [(row, encoded)])
+                if len(sample) < SHOWN:
+                    sample.append(_shown(tokenizer, row, encoded))
+                yield encoded, row.weight
+
+        write_tokens(job.tokens, fitting())
+        if not sample:
+            raise StageError(
+                f"none of {len(lengths)} examples can be trained on: {_why_none(lengths, limit)}",
+                "look at the dropped rows of the steps before, or raise train.max_tokens",
+            )
+        write_json(job.folder / "training_sample.json", sample)
+        return lengths
+
+
+def _train(job: Job, progress: Progress) -> None:
+    from pipeline.student.trainer import train
+
+    train(job, progress)
+    load.free()
 
 
 def _over(length: int, limit: int) -> str:
     return f"{length} tokens, {limit} at most"
 
 
-def _why_none(encoded: Sequence[Encoded], limit: int) -> str:
-    return f"the shortest has {_over(min(len(e.input_ids) for e in encoded), limit)}" if encoded else "there are none"
-
-
-def _save(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Write the trained student; one that an earlier start left half written is replaced."""
-    shutil.rmtree(folder, ignore_errors=True)
-    model.config.use_cache = True
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+def _why_none(lengths: Sequence[int], limit: int) -> str:
+    return f"the shortest has {_over(min(lengths), limit)}" if lengths else "there are none"
 
 
 def _shown(tokenizer: Any, row: Example, tokens: Encoded) -> dict[str, Any]:
@@ -170,9 +161,3 @@ def _shown(tokenizer: Any, row: Example, tokens: Encoded) -> dict[str, Any]:
         for token, label in zip(tokens.input_ids, tokens.labels, strict=True)
     ]
     return {"id": row.id, "tokens": pieces}
-
-
-def _write_jsonl(path: Path, entries: Sequence[dict[str, Any]]) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text("".join(json.dumps(entry) + "\n" for entry in entries), encoding="utf-8")
-    part.replace(path)

@@ -99,6 +99,18 @@ def load_model(weights: Weights, dtype: "torch.dtype") -> Any:
     return model.to(device()).eval()
 
 
+def context_of(weights: Weights) -> int:
+    """The longest text that the model takes, in tokens; its weights are not loaded.
+
+    Raises:
+        StageError: it cannot be loaded.
+    """
+    from transformers import AutoConfig
+
+    context: int = _from_pretrained(AutoConfig, weights).get_text_config().max_position_embeddings
+    return context
+
+
 def device() -> Literal["cuda", "cpu"]:
     """Where students run."""
     import torch
@@ -110,10 +122,17 @@ def fast_dtype() -> "torch.dtype":
     """bfloat16 where the device multiplies it faster than float32, else float32."""
     import torch
 
+    return torch.bfloat16 if computes_in_bfloat16() else torch.float32
+
+
+def computes_in_bfloat16() -> bool:
+    """Whether the device multiplies bfloat16 faster than float32."""
+    import torch
+
     if device() == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     able = torch.cpu.get_capabilities()
-    return torch.bfloat16 if able.get("amx_bf16") or able.get("avx512_bf16") else torch.float32
+    return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
 
 
 def free() -> None:

@@ -4,41 +4,28 @@ Imports torch and trl at its top, so it is itself imported inside the function t
 """
 
 import math
-import random
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from datasets import Dataset
-from transformers import PrinterCallback, TrainerCallback
+from transformers import PrinterCallback, TrainerCallback, set_seed
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from pipeline.errors import StageError
+from pipeline.jsonl import write_jsonl
 from pipeline.progress import Progress
-from pipeline.student.text import IGNORED, Encoded
+from pipeline.student.job import LOG, MODEL, Job, Schedule, training_order
+from pipeline.student.load import device, fast_dtype, load_model, load_tokenizer
+from pipeline.student.loss import token_losses
+from pipeline.student.text import IGNORED
+from pipeline.student.tokens import lengths_of, read_tokens
 
 WHOLE = "whole"
 """File that marks a checkpoint as written to its end."""
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How a student is trained; the fields of the same names in `stages/train.py` say more."""
-
-    loss: Literal["token", "row"]
-    epochs: int
-    learning_rate: float
-    schedule: str
-    warmup_share: float
-    batch_size: int
-    micro_batch_size: int
-    activation_checkpointing: bool
-    save_steps: int
-    seed: int
 
 
 class StudentTrainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types
@@ -47,7 +34,8 @@ class StudentTrainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: Any) -> tuple[list[Any], Any]:
         """The micro batches of one step, and what their losses are divided by."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        return batches, sum(batch["share"].sum() for batch in batches).to(device)
+        own = torch.stack([batch["share"].sum() for batch in batches]).sum().to(device)
+        return batches, self.accelerator.gather(own).sum()
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -56,28 +44,10 @@ class StudentTrainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types
         factor, divisor = inputs.pop("factor"), inputs.pop("share").sum()
         if num_items_in_batch is not None:
             divisor = num_items_in_batch
-        loss: torch.Tensor = (token_losses(model, inputs) * factor[:, None]).sum() / divisor
-        return loss
-
-
-def token_losses(model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-    """Cross-entropy of each token: (batch, tokens - 1 or less) float, aligned at the end, 0 where it is masked."""
-    labels = inputs["labels"]
-    if labels.device.type == "cuda":
-        # TRL's fused head needs Triton for leaving masked positions out, and spares the memory of the logits.
-        return -model(**inputs, use_cache=False, fused_lm_head=True).log_probs  # type: ignore[no-any-return]
-    first = int((labels != IGNORED).any(dim=0).nonzero()[0])
-    logits = model(
-        input_ids=inputs["input_ids"],
-        attention_mask=inputs["attention_mask"],
-        use_cache=False,
-        logits_to_keep=labels.shape[1] - first + 1,
-    ).logits[:, :-1]
-    wanted = labels[:, first:]
-    flat = torch.nn.functional.cross_entropy(
-        logits.flatten(0, 1).float(), wanted.flatten(), ignore_index=IGNORED, reduction="none"
-    )
-    return flat.view(wanted.shape)
+        losses = token_losses(model, inputs, self.accelerator.unwrap_model(model).get_output_embeddings())
+        loss: torch.Tensor = (losses * factor[:, None]).sum() / divisor
+        processes: int = self.accelerator.num_processes  # their gradients are averaged
+        return loss * processes
 
 
 class Watch(TrainerCallback):  # type: ignore[misc]  # transformers' types are not followed
@@ -109,52 +79,31 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers' types are n
         (Path(args.output_dir) / f"checkpoint-{state.global_step}" / WHOLE).touch()
 
 
-def train(
-    model: Any, tokenizer: Any, rows: Sequence[tuple[Encoded, float]], how: Schedule, folder: Path, progress: Progress
-) -> tuple[Any, list[dict[str, float]]]:
-    """Train a student, from its newest whole checkpoint where there is one.
+def train(job: Job, progress: Progress) -> None:
+    """Train a student, from its newest whole checkpoint where there is one; leaves its `model` and `log.jsonl`.
 
     Args:
-        model: what `load_model` gave, or a PEFT model around it.
-        tokenizer: its tokenizer.
-        rows: tokens and weight of each example.
-        how: the schedule.
-        folder: for the checkpoints.
+        job: what to train; its tokens are written.
         progress: total and advance are in steps.
-
-    Returns:
-        The trained model, and one entry a step: step, epoch, loss, learning_rate, grad_norm.
     """
-    order = training_order([len(encoded.input_ids) for encoded, _ in rows], how)
+    tokenizer = load_tokenizer(job.weights)
+    rows = read_tokens(job.tokens)
     trainer = StudentTrainer(
-        model=model,
-        args=_config(how, folder),
-        train_dataset=Dataset.from_list([_columns(encoded, weight, how) for encoded, weight in rows]).select(order),
+        model=_model(job),
+        args=_config(job),
+        train_dataset=rows.select(training_order(lengths_of(rows), job.schedule)),
         processing_class=tokenizer,
-        data_collator=_collator(tokenizer),
+        data_collator=_collator(tokenizer, job.schedule.loss == "row"),
         callbacks=[Watch(progress)],
     )
     trainer.remove_callback(PrinterCallback)  # it writes to stdout
-    newest = newest_checkpoint(folder)
+    newest = newest_checkpoint(job.checkpoints)
     if newest:
         progress.say(f"training goes on from {newest.name}")
     trainer.train(resume_from_checkpoint=str(newest) if newest else None)
-    return trainer.model, [_log_entry(entry, len(rows), how) for entry in trainer.state.log_history if "loss" in entry]
-
-
-def training_order(lengths: Sequence[int], how: Schedule) -> list[int]:
-    """The rows of all epochs in the order in which they are trained on.
-
-    It is laid out beforehand, so that going on from a checkpoint is skipping. A batch is drawn whatever the lengths;
-    only inside it rows of like length stand together, so that its micro batches need little padding.
-    """
-    shuffled: list[int] = []
-    for epoch in range(how.epochs):
-        drawn = list(range(len(lengths)))
-        random.Random(f"{how.seed}/{epoch}").shuffle(drawn)
-        shuffled += drawn
-    batches = (shuffled[start : start + how.batch_size] for start in range(0, len(shuffled), how.batch_size))
-    return [row for batch in batches for row in sorted(batch, key=lambda row: lengths[row])]
+    _save(trainer.model.merge_and_unload() if job.adapter else trainer.model, tokenizer, job.folder / MODEL)
+    log = [_log_entry(entry, len(rows), job.schedule) for entry in trainer.state.log_history if "loss" in entry]
+    write_jsonl(job.folder / LOG, log)
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
@@ -167,43 +116,51 @@ def newest_checkpoint(folder: Path) -> Path | None:
     return max(whole, key=lambda path: int(path.name.removeprefix("checkpoint-")), default=None)
 
 
-def _columns(encoded: Encoded, weight: float, how: Schedule) -> dict[str, Any]:
-    trained = sum(label != IGNORED for label in encoded.labels)
-    by_row = how.loss == "row"
-    return {
-        "input_ids": encoded.input_ids,
-        "labels": encoded.labels,
-        "factor": weight / trained if by_row else weight,  # on the loss of each token
-        "share": 1 if by_row else trained,  # of what the batch's loss is divided by
-    }
+def _model(job: Job) -> Any:
+    """The model to train: whole, or with an adapter."""
+    if job.adapter is None:
+        return load_model(job.weights, torch.float32)  # steps of AdamW are too small for bfloat16's digits
+    from peft import LoraConfig, get_peft_model
+
+    set_seed(job.schedule.seed)
+    config = LoraConfig(
+        r=job.adapter.rank, lora_alpha=job.adapter.alpha, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by a deprecated name
+        return get_peft_model(load_model(job.weights, fast_dtype()), config)
 
 
-def _collator(tokenizer: Any) -> Any:
+def _collator(tokenizer: Any, by_row: bool) -> Any:
+    """Pads rows, and gives each the factor on its tokens' losses and its share of what the sum is divided by."""
     pad = DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id)
 
     def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        factor = torch.tensor([row["factor"] for row in rows])
-        share = torch.tensor([row["share"] for row in rows])
-        return {**pad(rows), "factor": factor, "share": share}
+        batch: dict[str, torch.Tensor] = pad(rows)
+        trained = (batch["labels"] != IGNORED).sum(dim=1)
+        weight = torch.tensor([row["weight"] for row in rows])
+        batch["factor"] = weight / trained if by_row else weight
+        batch["share"] = torch.ones_like(trained) if by_row else trained
+        return batch
 
     return collate
 
 
-def _config(how: Schedule, folder: Path) -> Any:
-    from pipeline.student.load import device, fast_dtype
-
+def _config(job: Job) -> Any:
+    how, fit = job.schedule, job.fit
     on_cpu = device() == "cpu"
     config = SFTConfig(
-        output_dir=str(folder),
+        output_dir=str(job.checkpoints),
         num_train_epochs=1,  # `training_order` holds them all
         train_sampling_strategy="sequential",
-        per_device_train_batch_size=how.micro_batch_size,
-        gradient_accumulation_steps=how.batch_size // how.micro_batch_size,
+        per_device_train_batch_size=fit.micro_batch_size,
+        gradient_accumulation_steps=how.batch_size // (fit.micro_batch_size * fit.processes),
         learning_rate=how.learning_rate,
         lr_scheduler_type="constant_with_warmup" if how.schedule == "constant" else how.schedule,
         warmup_steps=how.warmup_share,
-        activation_checkpointing=how.activation_checkpointing,
-        bf16=fast_dtype() is torch.bfloat16,
+        activation_checkpointing=fit.activation_checkpointing,
+        bf16=fit.dtype == "bf16",
+        fp16=fit.dtype == "fp16",
         use_cpu=on_cpu,
         dataloader_pin_memory=not on_cpu,
         max_length=None,  # TRL cuts at 1024 by default
@@ -220,6 +177,14 @@ def _config(how: Schedule, folder: Path) -> Any:
     if not on_cpu:
         config._n_gpu = 1  # where several are visible, TRL refuses to train in one process
     return config
+
+
+def _save(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Write the trained student; one that an earlier start left half written is replaced."""
+    shutil.rmtree(folder, ignore_errors=True)
+    model.config.use_cache = True
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def _log_entry(entry: dict[str, float], rows: int, how: Schedule) -> dict[str, float]:
