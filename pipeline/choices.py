@@ -68,6 +68,9 @@ class Data(Choice):
     eval: Sources
     limit: int | None = Field(default=None, ge=1)
     """Most train problems, over all sources; None takes all. `--limit` sets it."""
+    dev: int | None = Field(default=None, ge=1)
+    """Train problems with gold that are set apart to choose among trained students by. `limit` does not count
+    them. None sets none apart."""
 
 
 class Price(Choice):

@@ -1,17 +1,14 @@
 """Choose among the right solutions; with no option set, all are passed on.
 
 Reads   Solution, the samples of one problem standing together
-Writes  Solution; drops carry too_easy, too_hard, near_duplicate, surplus, duplicate, surplus_long or surplus_short
+Writes  Solution; drops carry too_easy, too_hard, near_duplicate, surplus or duplicate
 Source  difficulty by pass rate: Ye et al. 2025, "LIMO: Less is More for Reasoning", arXiv:2502.03387;
         different reasoning paths of one problem: Yuan et al. 2023, "Scaling Relationship on Learning Mathematical
         Reasoning with Large Language Models", arXiv:2308.01825; duplicates over the whole set: Lee et al. 2022,
-        arXiv:2107.06499; long and short ones mixed: Li et al. 2025, "Small Models Struggle to Learn from Strong
-        Reasoners", arXiv:2502.12143
-Differs paths are compared by their words, not by their equations; what is long is told by words, not by the teacher;
-        the pass rate is that of the teacher's own samples
+        arXiv:2107.06499
+Differs paths are compared by their words, not by their equations; the pass rate is that of the teacher's own samples
 """
 
-from array import array
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
@@ -23,7 +20,7 @@ from pipeline.rows import Dropped, Solution
 from pipeline.similar.diversity import most_diverse
 from pipeline.similar.duplicates import exact_firsts, near_firsts
 from pipeline.similar.words import jaccard, shingles
-from pipeline.stage import Rows, Stage, Work, seed_of
+from pipeline.stage import Rows, Stage, Work
 
 SHINGLE = 3
 """Words in a row by which solutions of one problem are compared: they are short, and often differ by a number."""
@@ -54,14 +51,9 @@ class Select(Stage):
     (`exact`), or nearly the same (`near`; a million take 300 MB). None keeps all."""
     duplicate_share: float = Field(default=0.8, gt=0, le=1)
     """Least Jaccard similarity of the word 5-grams of near ones, as estimated by MinHash."""
-    long_share: float | None = Field(default=None, gt=0, lt=1)
-    """Share of long solutions in what is kept; of the long or the short ones some are dropped. 0.2 suits a student of
-    at most 3 billion parameters. None keeps all."""
-    long_words: int = Field(default=400, ge=1)
-    """A solution of more words than this, thoughts included, is long."""
 
     def run(self, rows: Rows[Solution], work: Work) -> Iterator[Solution | Dropped]:
-        """Choose by difficulty, then within each problem, then over the whole set, then by length."""
+        """Choose by difficulty, then within each problem, then over the whole set."""
 
         def of_problems() -> Iterator[Solution | Dropped]:
             for _, samples in groupby(rows, key=lambda row: row.problem.id):
@@ -69,7 +61,7 @@ class Select(Stage):
 
         work.progress.total(len(rows))
         self._tell_unknown(rows, work)
-        chosen = self._mixed(self._distinct(of_problems, len(rows), work), work)
+        chosen = self._distinct(of_problems, len(rows), work)
         for row in chosen():
             work.progress.advance()
             yield row
@@ -153,37 +145,6 @@ class Select(Stage):
                 yield Dropped(id=row.id, reason="duplicate", detail=f"repeats {names[first]}") if repeats else row
 
         return distinct
-
-    def _mixed(self, chosen: Chosen, work: Work) -> Chosen:
-        """Drop of the long or of the short ones what is over the share; which of them, the seeds of their ids tell."""
-        if self.long_share is None:
-            return chosen
-        seeds = {True: array("I"), False: array("I")}
-        for row in chosen():
-            if isinstance(row, Solution):
-                seeds[self._is_long(row)].append(seed_of(row.id))
-        long, short = len(seeds[True]), len(seeds[False])
-        if not long or not short:
-            work.progress.say(f"nothing to mix: {long} solutions of more than {self.long_words} words, {short} others")
-            return chosen
-        most = {
-            True: min(long, round(short * self.long_share / (1 - self.long_share)) or 1),
-            False: min(short, round(long * (1 - self.long_share) / self.long_share) or 1),
-        }
-        limits = {is_long: sorted(seeds[is_long])[most[is_long] - 1] for is_long in (True, False)}
-        work.progress.say(f"{most[True]} of {long} long and {most[False]} of {short} short solutions are kept")
-
-        def mixed() -> Iterator[Solution | Dropped]:
-            for row in chosen():
-                if isinstance(row, Dropped) or seed_of(row.id) <= limits[self._is_long(row)]:
-                    yield row
-                else:
-                    yield Dropped(id=row.id, reason="surplus_long" if self._is_long(row) else "surplus_short")
-
-        return mixed
-
-    def _is_long(self, row: Solution) -> bool:
-        return len(row.thoughts.split()) + len(row.text.split()) > self.long_words
 
 
 def _pass_rate(row: Solution) -> float | None:

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from pipeline.data_card import write_cards
+from pipeline.data_set import with_dataset
 from pipeline.funnel import funnel_of
 from pipeline.report.files import RunFiles
 from pipeline.rows import Example
 from pipeline.similar.contamination import Contamination, Found
-from stages.assemble import with_dataset
 from tests.run_folder import run_folder
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from pipeline.choices import Source
 from pipeline.entries import outside
-from pipeline.errors import UsageError
+from pipeline.errors import StageError, UsageError
 from pipeline.rows import Dropped, Problem
 from pipeline.sources import problems
 from stages.load import Load
@@ -284,6 +284,57 @@ def test_the_limit_counts_what_is_carried_on_and_ends_the_reading(tmp_path: Path
     (tmp_path / "t.jsonl").write_text('{"question": "a"}\n{"question": "a"}\n{"question": "b"}\nnot read\n')
     what = [reason for _, reason in outcome(Load(sources="t.jsonl", limit=2), [], work(tmp_path))]
     assert what == ["kept", "duplicate_question", "kept"]
+
+
+def test_a_dev_split_is_apart_from_train_and_from_what_is_held_out(tmp_path: Path) -> None:
+    questions = [f"What is {i} + 1?" for i in range(30)]
+    write(tmp_path / "t.jsonl", *({"id": f"t{i}", "question": text, "answer": "1"} for i, text in enumerate(questions)))
+    uses = held_out(tmp_path, *questions[:10])
+    dev = dev_split(tmp_path, 8, uses)
+    assert len(dev) == 8 and not set(dev) & set(questions[:10])
+    what = outcome(Load(sources="t.jsonl", limit=9), [], work(tmp_path, uses={**uses, "dev": tmp_path / "dev"}))
+    assert sum(reason == "kept" for _, reason in what) == 9
+    expected = {True: "in_eval", False: "kept"}
+    for name, reason in what:
+        question = questions[int(name[1:])]
+        assert reason == ("in_dev" if question in dev else expected[question in questions[:10]])
+    assert {reason for _, reason in what} == {"kept", "in_eval", "in_dev"}
+
+
+def test_neither_order_nor_spelling_nor_a_limit_moves_a_problem_in_or_out_of_dev(tmp_path: Path) -> None:
+    questions = [f"What is {i} + 1?" for i in range(30)]
+    write(tmp_path / "t.jsonl", *({"question": text, "answer": "1"} for text in questions))
+    dev = dev_split(tmp_path, 8)
+    assert dev != questions[:8] and dev == [question for question in questions if question in dev]
+    write(tmp_path / "t.jsonl", *({"question": text, "answer": "1"} for text in reversed(questions)))
+    assert dev_split(tmp_path, 8) == dev[::-1]
+    write(tmp_path / "t.jsonl", *({"question": f" {text.upper()} ", "answer": "1"} for text in questions))
+    assert [text.casefold() for text in dev_split(tmp_path, 8)] == [text.casefold() for text in dev]
+    assert set(dev_split(tmp_path, 4)) < set(dev_split(tmp_path, 8))
+
+
+def test_a_dev_split_has_each_question_once_and_none_without_gold(tmp_path: Path) -> None:
+    answers = {"a?": None, "b?": "1", " B ?": "2", "c?": "3", "A?": "4"}
+    write(tmp_path / "t.jsonl", *({"question": text, "answer": gold} for text, gold in answers.items()))
+    assert sorted(dev_split(tmp_path, 3)) == ["A?", "b?", "c?"]
+    stage = Load(sources="t.jsonl", distinct=False)
+    assert {reason for _, reason in outcome(stage, [], work(tmp_path, uses={"dev": tmp_path / "dev"}))} == {"in_dev"}
+    with pytest.raises(StageError, match="to have 4 problems, and the train sources hold 3 with gold"):
+        dev_split(tmp_path, 4)
+
+
+@pytest.mark.parametrize("fields", [{"role": "dev"}, {"size": 3}, {"role": "dev", "size": 3, "limit": 5}])
+def test_only_a_dev_split_has_a_size_and_it_has_no_limit(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Load(sources="t.jsonl", **fields)
+
+
+def dev_split(folder: Path, size: int, uses: dict[str, Path] | None = None) -> list[str]:
+    """The questions of a dev split of `t.jsonl`, which is written to the folder `dev` as its step would be."""
+    rows = list(Load(sources="t.jsonl", role="dev", size=size).run((), work(folder, uses=uses)))
+    (folder / "dev").mkdir(exist_ok=True)
+    (folder / "dev" / "rows.jsonl").write_text("".join(row.model_dump_json() + "\n" for row in rows))
+    return [row.question for row in rows if isinstance(row, Problem)]
 
 
 def test_sources_come_as_one_or_many_texts_or_mappings() -> None:

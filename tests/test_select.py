@@ -163,43 +163,6 @@ def test_what_an_earlier_option_dropped_is_nobodys_duplicate(tmp_path: Path) -> 
     assert reasons(Select(pass_rate_min=0.1, duplicates="exact"), rows, tmp_path) == ["too_hard", "kept"]
 
 
-@pytest.mark.parametrize(
-    ("long", "short", "share", "expected"),
-    [
-        (40, 40, 0.2, (10, 40)),
-        (10, 90, 0.2, (10, 40)),
-        (10, 40, 0.2, (10, 40)),
-        (90, 10, 0.9, (90, 10)),
-        (3, 90, 0.01, (1, 90)),
-        (40, 0, 0.2, (40, 0)),
-        (0, 40, 0.2, (0, 40)),
-    ],
-)
-def test_long_and_short_are_mixed_by_share(
-    tmp_path: Path, long: int, short: int, share: float, expected: tuple[int, int]
-) -> None:
-    rows = [solution(f"l{i}/0", text=words(30)) for i in range(long)]
-    rows += [solution(f"s{i}/0", text=words(9)) for i in range(short)]
-    stage = Select(long_share=share, long_words=20)
-    kept = [name for name, what in outcome(stage, rows, work(tmp_path)) if what == "kept"]
-    assert (sum(name[0] == "l" for name in kept), sum(name[0] == "s" for name in kept)) == expected
-    assert kept == [name for name, what in outcome(stage, rows, work(tmp_path)) if what == "kept"]
-    shuffled = [*reversed(rows)]
-    assert {*kept} == {name for name, what in outcome(stage, shuffled, work(tmp_path)) if what == "kept"}
-
-
-def test_thoughts_count_for_length(tmp_path: Path) -> None:
-    rows = [
-        solution("a/0", text=words(9), thoughts=words(30)),
-        solution("b/0", text=words(9)),
-        solution("c/0", text="1"),
-    ]
-    assert reasons(Select(long_share=0.2, long_words=20), rows, tmp_path).count("kept") == 3
-    rows += [solution("d/0", text=words(9), thoughts=words(30))]
-    dropped = [what for what in reasons(Select(long_share=0.2, long_words=20), rows, tmp_path) if what != "kept"]
-    assert dropped == ["surplus_long"]
-
-
 def test_every_row_leaves_once_and_in_its_place_with_all_options_on(tmp_path: Path) -> None:
     texts = (CLIPS, OTHER, CLIPS, words(50), words(51), words(10), "")
     rows = [
@@ -213,8 +176,6 @@ def test_every_row_leaves_once_and_in_its_place_with_all_options_on(tmp_path: Pa
         near_duplicates=0.8,
         keep=4,
         duplicates="near",
-        long_share=0.4,
-        long_words=20,
     )
     made = outcome(stage, rows, work(tmp_path))
     assert [name for name, _ in made] == [row.id for row in rows]
