@@ -144,9 +144,11 @@ class Example(Row):
 
 
 class Prediction(Row):
-    """What one model answered to one held-out problem; its parent is the problem."""
+    """One answer of one model to a held-out problem; its parent is the problem."""
 
     model: Literal["base", "base_few_shot", "student", "teacher"]
+    sample: int = 0
+    """Which of the model's answers to this problem, from 0."""
     text: str
     found: str | None
     right: bool
@@ -154,6 +156,38 @@ class Prediction(Row):
     """The text ended at its token limit."""
     tokens: int | None = None
     """Tokens generated; None where the teacher did not say."""
+
+
+class Attempt(Row):
+    """The answer of one candidate, among which a student is chosen, to a dev problem; its parent is the problem."""
+
+    candidate: str
+    """The step that trained it, and the epoch where it is not the last: `train/epoch-2`."""
+    text: str
+    found: str | None
+    right: bool
+    cut: bool = False
+    """The text ended at its token limit."""
+    tokens: int
+
+
+class Score(Row):
+    """What one model reached in one metric of one standard benchmark.
+
+    {"id": "gsm8k/exact_match,strict-match/student", "task": "gsm8k", "metric": "exact_match,strict-match", ...}
+    """
+
+    task: str
+    """A task or a group of tasks, as lm-eval names it."""
+    metric: str
+    """As lm-eval names it, with the filter that the answers went through where there is one."""
+    model: Literal["base", "student"]
+    value: float | None
+    """None where lm-eval could not compute it."""
+    stderr: float | None = None
+    """Standard error as lm-eval computes it; None where it does not."""
+    n: int
+    """Questions asked."""
 
 
 class Dropped(BaseModel):

@@ -15,7 +15,8 @@ from pipeline.report import print_summary, summary_table, write_report
 from pipeline.report.examples import MOST_CHARACTERS, clip, contrasts, dropped
 from pipeline.report.figures import Scale, columns, loss_curve, whiskers
 from pipeline.report.files import RunFiles
-from pipeline.report.verdict import judge, points
+from pipeline.report.training import trainings
+from pipeline.report.verdict import LABELS, judge, judge_against_teacher, judge_sets, points
 from tests.run_folder import run_folder
 
 SECTIONS = [
@@ -78,6 +79,24 @@ def scores(low: float, high: float, **over: Any) -> dict[str, Any]:
         "student": {"n": 300, "accuracy": 0.3 + (low + high) / 2},
     }
     return {"models": models, "gain": {**gain, **over}}
+
+
+def sample_several(folder: Path) -> None:
+    """As if the run's `evaluate` had drawn 8 samples of each problem, of two sets."""
+    path = folder / "evaluate" / "scores.json"
+    found = json.loads(path.read_text(encoding="utf-8"))
+    majority = {"right": 150, "accuracy": 0.5, "low": 0.45, "high": 0.55}
+    for model in found["models"].values():
+        model.update(right=8 * model["right"], majority=majority, cut_share=0.02)
+    half = {name: {"n": 150, "accuracy": share} for name, share in zip(LABELS, (0.2, 0.3, 0.35, 0.4), strict=True)}
+    gain = {"over": "base_few_shot", "gain": 0.05, "p": None}
+    sets = {
+        "sums<&>": {"gain": {**gain, "low": 0.01, "high": 0.09, "proven": True}},
+        "": {"gain": {**gain, "low": -0.04, "high": 0.14, "proven": False}},
+    }
+    told = {name: {"problems": 150, "samples": 8, "models": half, **of} for name, of in sets.items()}
+    to_teacher = {"gain": -0.15, "low": -0.21, "high": -0.09, "p": None}
+    change(path, samples=8, models=found["models"], gain={**found["gain"], "p": None}, sets=told, to_teacher=to_teacher)
 
 
 def test_a_whole_run_has_every_section_once_and_in_order(tmp_path: Path) -> None:
@@ -266,6 +285,68 @@ def test_text_of_a_model_or_a_user_is_never_read_as_markup(tmp_path: Path) -> No
     assert "<img src=x onerror=y>" in page.texts
 
 
+def token(text: str, trained: bool = True, special: bool = False) -> dict[str, Any]:
+    return {"text": text, "trained": trained, "special": special}
+
+
+ASKED = [token("<s>", False, True), token("What is 4 + 3?\n", False)]
+END = token("</s>", special=True)
+SAMPLES = [
+    {"id": "a", "tokens": [*ASKED, token("<th"), token("ink>It is 7."), token("</think>"), token("7"), END]},
+    {
+        "id": "b",
+        "tokens": [
+            *ASKED,
+            token("<think>", False, True),
+            token("It is 7."),
+            token("</think>", special=True),
+            token("7"),
+        ],
+    },
+    {"id": "c", "tokens": [*ASKED, token("It is"), token(" 7."), END]},
+    {"id": "d", "tokens": [*ASKED, token("<think>I am not"), token(" done")]},
+]
+
+
+def test_three_training_texts_show_what_is_masked_thought_answered_and_where_the_turn_ends(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path)
+    (folder / "train" / "training_sample.json").write_text(json.dumps(SAMPLES), encoding="utf-8")
+    (training,) = trainings(RunFiles.read(folder))
+    asked = [("special prompt", "<s>"), ("prompt", "What is 4 + 3?\n")]
+    assert [[(span["kind"], span["text"]) for span in sample["spans"]] for sample in training["samples"]] == [
+        [*asked, ("thoughts", "<think>It is 7.</think>"), ("answer", "7"), ("special answer end", "</s>")],
+        [
+            *asked,
+            ("special prompt", "<think>"),
+            ("thoughts", "It is 7."),
+            ("special thoughts", "</think>"),
+            ("answer", "7"),
+        ],
+        [*asked, ("answer", "It is 7."), ("special answer end", "</s>")],
+        [*asked, ("thoughts", "<think>I am not done")],
+    ]
+    texts = "\n".join(report(folder).texts)
+    assert "a: 7 tokens, 5 in the loss" in texts
+    assert "was proved on its tokens" in texts
+
+
+def test_a_training_from_before_the_proof_claims_none(tmp_path: Path) -> None:
+    page = report(run_folder(tmp_path))
+    assert "Training texts, as the student saw them" in page.texts
+    assert "was proved" not in "\n".join(page.texts)
+
+
+def test_the_report_tells_how_a_training_fits_its_machine_and_why(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path)
+    fit = {"dtype": "bf16", "micro_batch_size": 4096, "packing": False, "free_gb": 6.23456, "liger": None}
+    assert "How it fits the machine" not in report(folder).texts
+    (folder / "train" / "fit.json").write_text(json.dumps({**fit, "why": ["the processor has AMX"]}))
+    texts = report(folder).texts
+    told = texts.index("How it fits the machine") + 1
+    assert texts[told : told + 8] == ["dtype", "bf16", "micro_batch_size", "4,096", "packing", "no", "free_gb", "6.235"]
+    assert texts[told + 8] == "the processor has AMX"
+
+
 @pytest.mark.parametrize(
     ("found", "outcome", "sentence"),
     [
@@ -314,6 +395,74 @@ def test_over_a_single_base_the_verdict_names_that_one() -> None:
     verdict = judge(found)
     assert verdict is not None
     assert "over the base, zero-shot on 300" in verdict.sentence
+
+
+def of_sets(**intervals: tuple[float, float]) -> dict[str, Any]:
+    return {**scores(0.01, 0.1), "sets": {name: scores(*interval) for name, interval in intervals.items()}}
+
+
+def test_each_set_is_judged_by_its_own_interval_and_their_number_is_told() -> None:
+    told = judge_sets(of_sets(sums=(0.01, 0.2), dates=(-0.001, 0.3), words=(-0.2, 0.0), units=(-0.2, -0.1)))
+    assert told is not None
+    assert told.replace("\u00a0", " ") == (
+        "By set: gained on sums; no gain that can be told on dates, words; lost on units. These are 4 comparisons; "
+        "their intervals are so wide that all of them hold at once at 95 %."
+    )
+    assert judge_sets(scores(0.01, 0.1)) is None
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "sentence"),
+    [
+        (-0.2, -0.1, "The student is 15.0 points below the teacher, paired 95 % interval [−20.0, −10.0]."),
+        (0.1, 0.2, "The student is 15.0 points above the teacher, paired 95 % interval [+10.0, +20.0]."),
+        (-0.2, 0.1, "Student and teacher cannot be told apart: −5.0 points, paired 95 % interval [−20.0, +10.0]."),
+        (0.0, 0.1, "Student and teacher cannot be told apart: +5.0 points, paired 95 % interval [+0.0, +10.0]."),
+    ],
+)
+def test_student_and_teacher_are_told_apart_only_by_an_interval_without_zero(
+    low: float, high: float, sentence: str
+) -> None:
+    told = judge_against_teacher({"to_teacher": {"gain": (low + high) / 2, "low": low, "high": high, "p": None}})
+    assert told is not None
+    assert told.replace("\u00a0", " ") == sentence
+    assert judge_against_teacher({}) is None
+
+
+def test_several_sets_of_several_samples_are_shown_apart_with_what_they_took(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path)
+    sample_several(folder)
+    page = report(folder)
+    text = "\n".join(page.texts)
+    assert "on 300 held-out problems, 8 samples each" in text
+    row = page.texts.index("student", page.texts.index("maj@8"))
+    assert page.texts[row + 3 : row + 5] == ["50.0 %", "45.0 % to 55.0 %"]
+    first = page.texts.index("sums<&>", page.texts.index("By set"))
+    assert page.texts[first : first + 5] == ["sums<&>", "150", "30.0 %", "35.0 %", "40.0 %"]
+    assert page.texts[first + 5 : first + 8] == ["+5.0", "+1.0 to +9.0", "gained"]
+    assert "unnamed" in page.texts
+    assert "By set: gained on sums<&>; no gain that can be told on unnamed. These are 2 comparisons" in text
+    took = page.texts.index("base, few-shot", page.texts.index("What it took"))
+    assert page.texts[took + 1 : took + 6] == ["transformers, cpu, float32", "45 s", "207", "1.3 GB", "32"]
+    assert "Of each model's 8 samples the first is compared." in text
+    console = Console(width=200, record=True, file=(tmp_path / "screen").open("w", encoding="utf-8"))
+    with console.file:
+        console.print(summary_table(folder))
+    lines = [" ".join(line.split()) for line in console.export_text().splitlines()]
+    assert lines[0] == "pass@1 95 % interval maj@8 problems"
+    assert lines[3] == "student 37.7 % 32.2 % to 43.1 % 50.0 % 300"
+    assert lines[-1].startswith("By set: gained on sums<&>")
+
+
+def test_of_several_samples_the_first_ones_make_the_contrasts(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path)
+    before = contrasts(RunFiles.read(folder), RunFiles.read(folder).of_stage("evaluate")[0], "base_few_shot")
+    path = folder / "evaluate" / "rows.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    second = [{**row, "id": f"{row['id']}/1", "sample": 1, "right": not row["right"]} for row in rows]
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, *second]), encoding="utf-8")
+    run = RunFiles.read(folder)
+    assert contrasts(run, run.of_stage("evaluate")[0], "base_few_shot") == before
 
 
 def test_without_a_gain_there_is_no_verdict() -> None:

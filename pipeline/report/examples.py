@@ -61,7 +61,9 @@ class Reason:
 
 
 def contrasts(run: RunFiles, evaluate: StepFiles, over: str) -> Contrasts | None:
-    """The first problems, in the order measured, that only the student or only the base got right.
+    """The first problems, in the order measured, that only the student or only the base got right at once.
+
+    Of several samples the first is compared.
 
     Args:
         run: the run.
@@ -70,7 +72,7 @@ def contrasts(run: RunFiles, evaluate: StepFiles, over: str) -> Contrasts | None
     """
     answers: dict[str, dict[str, dict[str, Any]]] = {over: {}, "student": {}}
     for row in evaluate.rows():
-        if row["model"] in answers:
+        if row["model"] in answers and not row.get("sample"):
             answers[row["model"]][row["parent"]] = row
     both = [name for name in answers["student"] if name in answers[over]]
     won = [name for name in both if answers["student"][name]["right"] and not answers[over][name]["right"]]

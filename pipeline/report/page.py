@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from pipeline.report import examples
+from pipeline.report.benchmarks import benchmarks_of
 from pipeline.report.calibration import calibrations
 from pipeline.report.evaluation import MEASURES, evaluation_of
 from pipeline.report.files import RunFiles, StepFiles
@@ -33,6 +34,7 @@ def write_report(run_folder: Path) -> Path:
         run=run,
         heading=_heading(run),
         evaluation=evaluation_of(run),
+        benchmarks=benchmarks_of(run),
         funnel=_funnel(run),
         ends=_ends(run),
         samplings=samplings(run),
@@ -65,7 +67,7 @@ def _heading(run: RunFiles) -> dict[str, Any]:
 
 def _funnel(run: RunFiles) -> list[dict[str, Any]]:
     """Each data step with what entered, was written and was dropped; bars share one scale, in percent."""
-    steps = [step for step in run.steps if step.record.counts and step.record.stage != MEASURES]
+    steps = [step for step in run.steps if step.record.counts and step.record.stage not in MEASURES]
     counts = {step.name: step.record.counts for step in steps if step.record.counts}
     most = max([max(c.written, c.entered, *c.dropped.values()) for c in counts.values()], default=0) or 1
     return [

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.report.files import RunFiles
-from pipeline.report.verdict import LABELS, judge, percent
+from pipeline.report.verdict import LABELS, judge, judge_sets, percent
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -35,11 +35,15 @@ def summary_table(run_folder: Path) -> "RenderableType | None":
         return None
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("")
-    for heading in ("accuracy", "95 % interval", "problems"):
+    samples = scores.get("samples", 1)
+    several = [f"maj@{samples}"] if samples > 1 else []
+    for heading in ("pass@1" if several else "accuracy", "95 % interval", *several, "problems"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name in (name for name in LABELS if name in scores["models"]):
         model = scores["models"][name]
         interval = f"{percent(model['low'])} to {percent(model['high'])}"
-        table.add_row(LABELS[name], percent(model["accuracy"]), interval, f"{model['n']:,}")
+        majority = [percent(model["majority"]["accuracy"])] if several else []
+        table.add_row(LABELS[name], percent(model["accuracy"]), interval, *majority, f"{model['n']:,}")
     verdict = judge(scores)
-    return Group(table, Text(f"\n{verdict.sentence}")) if verdict else table
+    told = [sentence for sentence in (verdict and verdict.sentence, judge_sets(scores)) if sentence]
+    return Group(table, *(Text(f"\n{sentence}") for sentence in told))
