@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-EXTRAS ?= train,local,languages,dev
+EXTRAS ?= train,local,languages,benchmarks,dev
 export HF_HUB_DISABLE_TELEMETRY = 1
 
 .PHONY: setup run test test-long gpu-check check format image-check clean

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from pipeline.choices import Choices, first_fault, nearest
 from pipeline.errors import UsageError
+from pipeline.held_out import check_held_out
 from pipeline.stage import Stage
 
 FOLDER = Path(__file__).resolve().parent / "recipes"
@@ -95,6 +96,7 @@ def steps(choices: Choices) -> list[Step]:
                 raise UsageError(
                     f"{step.name}.{field_name}: no teacher {teacher!r}", nearest(teacher, list(choices.teachers))
                 )
+    check_held_out(made)
     return made
 
 

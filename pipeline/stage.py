@@ -150,6 +150,8 @@ class Stage(BaseModel, ABC):
     """Raised when the same fields and input give other output."""
     reads: ClassVar[type[Row] | None] = None
     writes: ClassVar[type[Row]]
+    shapes_student: ClassVar[bool] = False
+    """What its rows say decides which weights come out: none of them may be made of a held-out problem."""
     precious: ClassVar[bool] = False
     """What it made took long and is not in the ledger: `run all` stops rather than replace it unasked."""
     may_be_empty: ClassVar[bool] = False
@@ -169,6 +171,10 @@ class Stage(BaseModel, ABC):
     def conversation(self, row: Any, work: Work) -> Conversation[Any] | None:
         """What the stage would ask for this row; None for a stage that asks nothing."""
         return None
+
+    def foretell(self, rows: Rows[Any] | None, work: Work) -> list[str]:
+        """What a plan says of it besides what it would ask, a line each; `rows` is None where they are not made yet."""
+        return []
 
     def outside(self, base: Path) -> dict[str, str]:
         """Content hash or revision of everything read from outside the run; empty when nothing is."""

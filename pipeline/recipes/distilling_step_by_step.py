@@ -9,7 +9,7 @@ Differs the student is a decoder that is told its task in the user's turn (`pred
 
 from pipeline.choices import Choices
 from pipeline.recipe import Step
-from pipeline.recipes import problems
+from pipeline.recipes import problems, student, trained
 from stages.assemble import Assemble
 from stages.decontaminate import Decontaminate
 from stages.evaluate import Evaluate
@@ -35,14 +35,15 @@ def recipe(choices: Choices) -> list[Step]:
                 rationale_prompt="distilling-step-by-step/rationale",
                 alpha=0.5,
                 answers="gold",
+                student=model,
                 terms=choices.terms,
             ),
             rows=("decontaminate",),
         ),
-        Step(
-            "train",
+        *student(
+            choices,
             Train(model=model, loss="row", epochs=10, learning_rate=5e-5, schedule="constant", batch_size=64),
-            rows=("assemble",),
+            "distilling-step-by-step/label",
         ),
         Step(
             "evaluate",
@@ -56,6 +57,6 @@ def recipe(choices: Choices) -> list[Step]:
                 max_new_tokens=256,
             ),
             rows=("heldout",),
-            uses={"student": "train"},
+            uses=trained(choices),
         ),
     ]

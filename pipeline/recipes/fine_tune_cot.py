@@ -7,7 +7,7 @@ Differs the target is prose ("Therefore, the answer is ...") where the paper wri
 
 from pipeline.choices import Choices
 from pipeline.recipe import Step
-from pipeline.recipes import problems
+from pipeline.recipes import problems, student, trained
 from stages.assemble import Assemble
 from stages.check import Check
 from stages.decontaminate import Decontaminate
@@ -40,11 +40,15 @@ def recipe(choices: Choices) -> list[Step]:
         Step("filter", Filter(), rows=("vote",)),
         Step("select", Select(), rows=("filter",)),
         Step("decontaminate", Decontaminate(), rows=("select",), uses={"heldout": "heldout"}),
-        Step("assemble", Assemble(prompt="fine-tune-cot/student", terms=choices.terms), rows=("decontaminate",)),
         Step(
-            "train",
+            "assemble",
+            Assemble(prompt="fine-tune-cot/student", student=model, terms=choices.terms),
+            rows=("decontaminate",),
+        ),
+        *student(
+            choices,
             Train(model=model, epochs=20, learning_rate=3e-4, schedule="constant", batch_size=8),
-            rows=("assemble",),
+            "fine-tune-cot/student",
         ),
         Step(
             "evaluate",
@@ -57,6 +61,6 @@ def recipe(choices: Choices) -> list[Step]:
                 max_new_tokens=512,
             ),
             rows=("heldout",),
-            uses={"student": "train"},
+            uses=trained(choices),
         ),
     ]

@@ -9,7 +9,7 @@ Differs problems without a gold answer are voted on instead of judged by a model
 
 from pipeline.choices import Choices
 from pipeline.recipe import Step
-from pipeline.recipes import problems
+from pipeline.recipes import problems, student, trained
 from stages.assemble import Assemble
 from stages.check import Check
 from stages.decontaminate import Decontaminate
@@ -36,11 +36,15 @@ def recipe(choices: Choices) -> list[Step]:
         Step("filter", Filter(), rows=("vote",)),
         Step("select", Select(), rows=("filter",)),
         Step("decontaminate", Decontaminate(), rows=("select",), uses={"heldout": "heldout"}),
-        Step("assemble", Assemble(prompt="r1-distill/student", terms=choices.terms), rows=("decontaminate",)),
         Step(
-            "train",
-            Train(model=model, epochs=3, learning_rate=1e-4, schedule="cosine", batch_size=64, micro_batch_size=1),
-            rows=("assemble",),
+            "assemble",
+            Assemble(prompt="r1-distill/student", student=model, terms=choices.terms),
+            rows=("decontaminate",),
+        ),
+        *student(
+            choices,
+            Train(model=model, epochs=3, learning_rate=1e-4, schedule="cosine", batch_size=64),
+            "r1-distill/student",
         ),
         Step(
             "evaluate",
@@ -53,6 +57,6 @@ def recipe(choices: Choices) -> list[Step]:
                 max_new_tokens=8192,
             ),
             rows=("heldout",),
-            uses={"student": "train"},
+            uses=trained(choices),
         ),
     ]

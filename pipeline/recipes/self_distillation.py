@@ -9,7 +9,7 @@ Differs the prompt shows sums, for the embedded default; set solve.prompt to you
 
 from pipeline.choices import Choices
 from pipeline.recipe import Step
-from pipeline.recipes import problems
+from pipeline.recipes import problems, student, trained
 from stages.assemble import Assemble
 from stages.check import Check
 from stages.decontaminate import Decontaminate
@@ -38,13 +38,13 @@ def recipe(choices: Choices) -> list[Step]:
         Step("decontaminate", Decontaminate(), rows=("select",), uses={"heldout": "heldout"}),
         Step(
             "assemble",
-            Assemble(prompt="self-distillation/student", distinct=True, terms=choices.terms),
+            Assemble(prompt="self-distillation/student", distinct=True, student=model, terms=choices.terms),
             rows=("decontaminate",),
         ),
-        Step(
-            "train",
+        *student(
+            choices,
             Train(model=model, epochs=2, learning_rate=1.5e-4, batch_size=8, micro_batch_size=8),
-            rows=("assemble",),
+            "self-distillation/student",
         ),
         Step(
             "evaluate",
@@ -59,6 +59,6 @@ def recipe(choices: Choices) -> list[Step]:
                 batch_size=100,
             ),
             rows=("heldout",),
-            uses={"student": "train"},
+            uses=trained(choices),
         ),
     ]

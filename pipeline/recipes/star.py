@@ -7,7 +7,7 @@ Differs one round of the outer loop; where teacher and student are not the same 
 
 from pipeline.choices import Choices
 from pipeline.recipe import Step
-from pipeline.recipes import problems
+from pipeline.recipes import problems, student, trained
 from stages.assemble import Assemble
 from stages.check import Check
 from stages.decontaminate import Decontaminate
@@ -36,8 +36,8 @@ def recipe(choices: Choices) -> list[Step]:
         Step("filter", Filter(), rows=("check", "check-hinted")),
         Step("select", Select(), rows=("filter",)),
         Step("decontaminate", Decontaminate(), rows=("select",), uses={"heldout": "heldout"}),
-        Step("assemble", Assemble(prompt="star/student", terms=choices.terms), rows=("decontaminate",)),
-        Step("train", Train(model=model, epochs=3, learning_rate=2e-5, batch_size=8), rows=("assemble",)),
+        Step("assemble", Assemble(prompt="star/student", student=model, terms=choices.terms), rows=("decontaminate",)),
+        *student(choices, Train(model=model, epochs=3, learning_rate=2e-5, batch_size=8), "star/student"),
         Step(
             "evaluate",
             Evaluate(
@@ -50,6 +50,6 @@ def recipe(choices: Choices) -> list[Step]:
                 max_new_tokens=512,
             ),
             rows=("heldout",),
-            uses={"student": "train"},
+            uses=trained(choices),
         ),
     ]
