@@ -1,6 +1,5 @@
 """What a student reads and writes, token by token."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,8 @@ from pipeline.progress import Silent
 from pipeline.rows import Example, Message
 from pipeline.student import load
 from pipeline.student.generate import Limits, generate
-from pipeline.student.text import IGNORED, Encoded, encode, encode_prompt, prove
+from pipeline.student.proof import prove_example
+from pipeline.student.text import IGNORED, Encoded, encode, encode_prompt
 from pipeline.weights import embedded_weights
 from tests import tiny_student
 
@@ -81,7 +81,7 @@ def test_the_prompt_is_masked_and_thoughts_answer_and_eos_are_trained_on(
     assert trained_text(own, encoded) == trained
     assert own.decode(encoded.input_ids) == prompt + trained
     assert encoded.input_ids[: len(masked)] == encode_prompt(own, SUM.prompt)
-    prove(own, [(SUM, encoded)])
+    prove_example(own, SUM, encoded)
 
 
 def test_a_base_models_prompt_begins_with_bos_where_its_tokenizer_says_so(tokenizer: Any) -> None:
@@ -96,53 +96,6 @@ def test_a_base_models_prompt_begins_with_bos_where_its_tokenizer_says_so(tokeni
     assert own.decode(ids) == "<|endoftext|>What is 4 + 3?\n"
     own.chat_template = tiny_student.TEMPLATE
     assert own.bos_token_id not in encode_prompt(own, SUM.prompt)
-
-
-def _unmask_prompt(encoded: Encoded) -> Encoded:
-    return replace(encoded, labels=[encoded.input_ids[0], *encoded.labels[1:]])
-
-
-def _cut(encoded: Encoded) -> Encoded:
-    return Encoded(encoded.input_ids[:-4], encoded.labels[:-4])
-
-
-def _cut_but_ended(encoded: Encoded) -> Encoded:
-    return Encoded(encoded.input_ids[:-4] + encoded.input_ids[-1:], encoded.labels[:-4] + encoded.labels[-1:])
-
-
-def _mask_answer(encoded: Encoded) -> Encoded:
-    return replace(encoded, labels=[*encoded.labels[:-3], IGNORED, *encoded.labels[-2:]])
-
-
-def _mask_eos(encoded: Encoded) -> Encoded:
-    return replace(encoded, labels=[*encoded.labels[:-1], IGNORED])
-
-
-def _other_prompt(encoded: Encoded) -> Encoded:
-    return Encoded(encoded.input_ids[1:], encoded.labels[1:])
-
-
-@pytest.mark.parametrize(
-    ("plant", "named"),
-    [
-        (_unmask_prompt, "a token of the prompt carries loss"),
-        (_cut, "end-of-sequence token is not learnt"),
-        (_cut_but_ended, "characters that are not the completion's"),
-        (_mask_answer, "a token of the completion carries no loss"),
-        (_mask_eos, "a token of the completion carries no loss"),
-        (_other_prompt, "not the beginning of the training text"),
-    ],
-)
-def test_the_proof_names_a_planted_fault_and_its_example(tokenizer: Any, plant: Any, named: str) -> None:
-    with pytest.raises(StageError, match=named) as error:
-        prove(tokenizer, [(SUM, plant(encode(tokenizer, SUM)))])
-    assert "example sum" in error.value.fact
-
-
-def test_the_proof_refuses_a_completion_that_ends_in_its_middle(tokenizer: Any) -> None:
-    early = tiny_student.example("early", "Hi", "one<|im_end|>two")
-    with pytest.raises(StageError, match="inside the completion"):
-        prove(tokenizer, [(early, encode(tokenizer, early))])
 
 
 def test_a_template_that_refuses_a_turn_is_a_told_error(tokenizer: Any) -> None:

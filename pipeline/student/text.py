@@ -1,22 +1,33 @@
 """The tokens that a student reads and writes: one place for training, evaluation and the proof that they agree.
 
 An example is the prompt's tokens, as the tokenizer's own chat template renders them up to where the assistant speaks,
-then the completion's tokens, then EOS. The two parts are tokenised apart, so the prompt at inference is a prefix of
-the training text by construction, and a template that hides thoughts in past turns cannot touch the completion.
+then the completion's tokens, then what ends the assistant's turn. The two parts are tokenised apart, so the prompt at
+inference is a prefix of the training text by construction, and a template that hides thoughts in past turns cannot
+touch the completion.
 """
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import takewhile
 from typing import Any
-from unicodedata import normalize
 
 from pipeline.errors import StageError
 from pipeline.rows import Example, Message
 
 IGNORED = -100
 """Label of a token that carries no loss."""
-OPENED_THOUGHTS = "<think>\n"
-"""What some templates write at the end of the prompt, and some completions at their beginning."""
+OPENED_THOUGHTS = re.compile(r"<think>(\s*)\Z")
+"""What some templates write at the end of the prompt."""
+_ONE_DAY = (
+    "{% macro strftime_now(form) %}{{ form | replace('%Y', '2026') | replace('%m', '01') | replace('%d', '01')"
+    " | replace('%b', 'Jan') | replace('%B', 'January') }}{% endmacro %}"
+)
+"""Some templates write the day's date: with it, a training that goes on tomorrow would read other tokens."""
+PROBE = "these are the words"
+"""What a turn says where only what stands around it matters."""
+_ASKED_AND_TOLD = (Message(role="user", content=PROBE), Message(role="assistant", content=PROBE))
 
 
 @dataclass(frozen=True)
@@ -24,9 +35,33 @@ class Encoded:
     """An example as the model sees it."""
 
     input_ids: list[int]
-    """Prompt, completion, EOS."""
+    """Prompt, completion, end of the turn."""
     labels: list[int]
     """The same, with `IGNORED` in place of the prompt."""
+
+
+def render(tokenizer: Any, turns: Sequence[Message], *, finished: bool) -> str:
+    """A conversation as the tokenizer's own chat template writes it.
+
+    Args:
+        tokenizer: one with a chat template.
+        turns: the conversation.
+        finished: leave it as it is; else it ends where the assistant is to speak.
+
+    Raises:
+        StageError: the template refuses these turns.
+    """
+    from jinja2 import TemplateError
+
+    template = tokenizer.get_chat_template()
+    try:
+        return _apply(tokenizer, template, turns, finished, _takes_parts(tokenizer, template))
+    except (TemplateError, TypeError) as error:
+        roles = ", ".join(turn.role for turn in turns)
+        raise StageError(
+            f"the student's chat template refuses the turns ({roles}): {str(error)[:200]}",
+            "give a prompt without a system turn, or another student",
+        ) from error
 
 
 def prompt_text(tokenizer: Any, prompt: Sequence[Message]) -> str:
@@ -35,82 +70,132 @@ def prompt_text(tokenizer: Any, prompt: Sequence[Message]) -> str:
     Raises:
         StageError: the template refuses these turns.
     """
-    from jinja2 import TemplateError
-
-    if not tokenizer.chat_template:
-        return "".join(f"{message.content}\n" for message in prompt)
-    turns = [message.model_dump() for message in prompt]
-    try:
-        text: str = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
-    except TemplateError as error:
-        roles = ", ".join(message.role for message in prompt)
-        raise StageError(
-            f"the student's chat template refuses the turns ({roles}): {str(error)[:200]}",
-            "give a prompt without a system turn, or another student",
-        ) from error
-    return text
+    return _prompt(tokenizer, _template(tokenizer), tuple(prompt))[0]
 
 
 def encode_prompt(tokenizer: Any, prompt: Sequence[Message]) -> list[int]:
     """The tokens that the student is given at inference."""
-    text = prompt_text(tokenizer, prompt)
-    ids = _ids(tokenizer, text)
-    begins = [] if tokenizer.chat_template else tokenizer(text)["input_ids"][:1]
-    return [*begins, *ids] if begins == [tokenizer.bos_token_id] else ids
+    return list(_prompt(tokenizer, _template(tokenizer), tuple(prompt))[1])
 
 
 def encode(tokenizer: Any, example: Example) -> Encoded:
     """The tokens that the student is trained on."""
     prompt = encode_prompt(tokenizer, example.prompt)
-    written = [*_ids(tokenizer, _written(tokenizer, example)), tokenizer.eos_token_id]
+    written = [*plain_ids(tokenizer, left_to_write(tokenizer, example)), *turn_ending(tokenizer)]
     return Encoded(prompt + written, [IGNORED] * len(prompt) + written)
 
 
-def prove(tokenizer: Any, pairs: Iterable[tuple[Example, Encoded]]) -> None:
-    """Check on the tokens themselves that the student is trained on what it must write, and on nothing else.
-
-    Raises:
-        StageError: names the first fault and the example that has it.
-    """
-    for example, encoded in pairs:
-        fault = _fault(tokenizer, example, encoded)
-        if fault:
-            raise StageError(f"example {example.id}: {fault}", "the student's tokenizer or chat template is at fault")
-
-
-def _fault(tokenizer: Any, example: Example, encoded: Encoded) -> str | None:
+def encode_whole(tokenizer: Any, example: Example) -> Encoded:
+    """The tokens of a trainer that has the template write the whole conversation and masks what the prompt shares."""
+    if not tokenizer.chat_template:
+        return encode(tokenizer, example)
     prompt = encode_prompt(tokenizer, example.prompt)
-    if encoded.input_ids[: len(prompt)] != prompt:
-        return "the prompt at inference is not the beginning of the training text"
-    if any(label != IGNORED for label in encoded.labels[: len(prompt)]):
-        return "a token of the prompt carries loss"
-    written = encoded.labels[len(prompt) :]
-    if written != encoded.input_ids[len(prompt) :]:
-        return "a token of the completion carries no loss, or that of another token"
-    if written[-1:] != [tokenizer.eos_token_id]:
-        return "the end-of-sequence token is not learnt"
-    if tokenizer.eos_token_id in written[:-1]:
-        return "the end-of-sequence token stands inside the completion"
-    expected, found = _written(tokenizer, example), _decoded(tokenizer, written[:-1])
-    # Some tokenizers compose letters with their accents, some put a space before the first word.
-    if normalize("NFC", found).strip() != normalize("NFC", expected).strip():
-        return f"the labels hold {len(found)} characters that are not the completion's {len(expected)}"
-    return None
+    turns = [*example.prompt, Message(role="assistant", content=example.completion)]
+    ids = plain_ids(tokenizer, render(tokenizer, turns, finished=True))
+    masked = shared(prompt, ids)
+    return Encoded(ids, [IGNORED] * masked + ids[masked:])
 
 
-def _written(tokenizer: Any, example: Example) -> str:
-    """What is left to write: an opening of the thoughts that the prompt already ends with is not doubled."""
-    if prompt_text(tokenizer, example.prompt).endswith(OPENED_THOUGHTS):
-        return example.completion.removeprefix(OPENED_THOUGHTS)
-    return example.completion
+def turn_end(tokenizer: Any) -> int:
+    """The token that ends the assistant's turn by the tokenizer's own chat template, EOS where that names none.
+
+    It is what a training text ends with: `<end_of_turn>` where EOS is `<eos>`, `<|eot_id|>` where it is
+    `<|end_of_text|>`.
+    """
+    return turn_ending(tokenizer)[-1]
 
 
-def _ids(tokenizer: Any, text: str) -> list[int]:
-    # A template writes its special tokens itself: one added here would stand twice.
+def turn_ending(tokenizer: Any) -> tuple[int, ...]:
+    """The turn's end with the special tokens that the template puts before it, seldom any."""
+    return _turn_ending(tokenizer, _template(tokenizer))
+
+
+def left_to_write(tokenizer: Any, example: Example) -> str:
+    """The completion, without an opening of the thoughts that the prompt already ends with."""
+    opened = OPENED_THOUGHTS.search(prompt_text(tokenizer, example.prompt))
+    if not opened or not example.completion.startswith("<think>"):
+        return example.completion
+    return example.completion.removeprefix("<think>").removeprefix(opened[1])
+
+
+def plain_ids(tokenizer: Any, text: str) -> list[int]:
+    """The tokens of a text and no others: a template writes its special tokens itself, one added would stand twice."""
     ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     return ids
 
 
-def _decoded(tokenizer: Any, ids: Sequence[int]) -> str:
-    text: str = tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+def decoded(tokenizer: Any, ids: Sequence[int]) -> str:
+    """The text of these tokens, special ones shown."""
+    import numpy as np
+
+    # Of a list, transformers looks at every item, which takes longer than the decoding; an array it takes as it is.
+    array = np.asarray(ids, dtype=np.int64)
+    text: str = tokenizer.decode(array, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    return text
+
+
+def shared(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens both begin with."""
+    unlike = (at for at, (left, right) in enumerate(zip(one, other, strict=False)) if left != right)
+    return next(unlike, min(len(one), len(other)))
+
+
+def _template(tokenizer: Any) -> str | None:
+    return tokenizer.get_chat_template() if tokenizer.chat_template else None
+
+
+@lru_cache(maxsize=64)
+def _prompt(tokenizer: Any, template: str | None, prompt: tuple[Message, ...]) -> tuple[str, tuple[int, ...]]:
+    """Text and tokens; remembered, because the samples of a problem stand together and each is proved."""
+    if template:
+        text = render(tokenizer, prompt, finished=False)
+        return text, tuple(plain_ids(tokenizer, text))
+    text = "".join(f"{turn.content}\n" for turn in prompt)
+    first = tokenizer(text)["input_ids"][:1]
+    begins = first if first == [tokenizer.bos_token_id] else []
+    return text, (*begins, *plain_ids(tokenizer, text))
+
+
+@lru_cache(maxsize=8)
+def _turn_ending(tokenizer: Any, template: str | None) -> tuple[int, ...]:
+    eos: int = tokenizer.eos_token_id
+    text = _finished_probe(tokenizer, template, _takes_parts(tokenizer, template)) if template else None
+    if text is None:
+        return (eos,)
+    special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
+    after = plain_ids(tokenizer, text.rpartition(PROBE)[2].lstrip())
+    run = tuple(takewhile(special.__contains__, after))
+    # The first is the end, unless EOS follows at once: then that is, as after Cohere's <|END_RESPONSE|>.
+    return run[: run.index(eos) + 1] if eos in run else run[:1] or (eos,)
+
+
+@lru_cache(maxsize=8)
+def _takes_parts(tokenizer: Any, template: str) -> bool:
+    """Whether the template takes what a turn says as a list of parts alone: from plain text it takes nothing."""
+    plain, parts = (_finished_probe(tokenizer, template, parts) for parts in (False, True))
+    return plain is None and parts is not None
+
+
+def _finished_probe(tokenizer: Any, template: str, parts: bool) -> str | None:
+    """A question and its answer, both of the same words; None where the template does not show both."""
+    from jinja2 import TemplateError
+
+    try:
+        text = _apply(tokenizer, template, _ASKED_AND_TOLD, True, parts)
+    except (TemplateError, TypeError):
+        return None
+    return text if text.count(PROBE) == len(_ASKED_AND_TOLD) else None
+
+
+def _apply(tokenizer: Any, template: str, turns: Sequence[Message], finished: bool, parts: bool) -> str:
+    conversation = [
+        {"role": turn.role, "content": [{"type": "text", "text": turn.content}] if parts else turn.content}
+        for turn in turns
+    ]
+    text: str = tokenizer.apply_chat_template(
+        conversation,
+        chat_template=_ONE_DAY + template if "strftime_now" in template else template,
+        add_generation_prompt=not finished,
+        tokenize=False,
+    )
     return text
