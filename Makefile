@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# One process a core; a file's tests stay together.
+PARALLEL ?= -n auto --dist loadfile
 EXTRAS ?= train,local,languages,benchmarks,dev
 export HF_HUB_DISABLE_TELEMETRY = 1
 
@@ -22,12 +24,14 @@ run: setup
 	$(BIN)/python -m pipeline run all $(ARGS)
 
 test: setup
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -m 'not long and not gpu' $(ARGS)
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -m 'not long and not gpu' $(PARALLEL) $(ARGS)
 
 test-long: setup
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -m long $(ARGS)
 
 gpu-check: setup
+	@$(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' || \
+		{ echo "error: no CUDA device on this machine, so nothing was checked"; exit 1; }
 	$(BIN)/python -m pytest -q -m gpu $(ARGS)
 
 check: setup

@@ -42,7 +42,7 @@ BATCH_HOURS = 24
 
 @dataclass(frozen=True)
 class Asks:
-    """What a step would ask."""
+    """What a step would ask, or do in another way."""
 
     words: str = ""
     most_usd: float | None = 0.0
@@ -117,12 +117,16 @@ def _walk(
                 folder.mkdir()
                 make_rows(step, (), work, folder)
                 folders[step.name] = folder
-            if item.state == "kept" or not step.stage.marked("teacher"):
+            rows = None
+            if all(name in folders for name in step.rows):
+                rows = StoredRows[Any]([folders[name] / "rows.jsonl" for name in step.rows], step.stage.reads or Row)
+            if item.state == "kept":
                 yield item, Asks()
-            elif not all(name in folders for name in step.rows):
+            elif not step.stage.marked("teacher"):
+                yield item, Asks("\n".join(step.stage.foretell(rows, work)))
+            elif rows is None:
                 yield item, Asks("depends on the steps before")
             else:
-                rows = StoredRows[Any]([folders[name] / "rows.jsonl" for name in step.rows], step.stage.reads or Row)
                 (name,) = step.stage.marked("teacher").values()
                 teacher = Teacher(name, runner.choices.teachers[name], runner.choices.base)
                 asking = _Asking(runner, step, rows, work, Forecaster(teachers, teacher))

@@ -1,34 +1,55 @@
 """Train the student on the examples, prompt masked, nothing cut.
 
 Reads   Example
-Writes  Example, those it was trained on; drops carry too_long. Beside them model/, log.jsonl, training_sample.json
-Source  full fine-tuning; LoRA: Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models", arXiv:2106.09685
+Writes  Example, those it was trained on; drops carry too_long. Beside them model/, log.jsonl, training_sample.json,
+        fit.json (how it was fitted to the machine, and why) and, where they are kept, epochs/epoch-1/ and so on
+Source  full fine-tuning; LoRA: Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models", arXiv:2106.09685;
+        QLoRA: Dettmers et al. 2023, "QLoRA: Efficient Finetuning of Quantized LLMs", arXiv:2305.14314; the tenfold
+        learning rate of adapters: Schulman et al. 2025, "LoRA Without Regret", Thinking Machines Lab, and Biderman et
+        al. 2024, "LoRA Learns Less and Forgets Less", arXiv:2405.09673, section 4.5
 """
 
 import shutil
 from array import array
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.errors import StageError
+from pipeline.errors import PipelineError, StageError
 from pipeline.jsonl import write_json
-from pipeline.progress import Progress
 from pipeline.rows import Dropped, Example
 from pipeline.stage import Rows, Stage, Work
-from pipeline.student import load
-from pipeline.student.job import LOG, Adapter, Fit, Job, Schedule
-from pipeline.student.text import IGNORED, Encoded, encode, prove
+from pipeline.student import fit, load, prospect
+from pipeline.student.batching import Lengths
+from pipeline.student.decision import Decision, Wishes
+from pipeline.student.footprint import Size, size_of
+from pipeline.student.job import CHECKPOINTS, LOG, Adapter, Job, OutOfMemory, Schedule, tokens_in, training_order
+from pipeline.student.launch import launch
+from pipeline.student.machine import look
+from pipeline.student.proof import prove_example, prove_template
+from pipeline.student.sample import sample
+from pipeline.student.text import IGNORED, Encoded, encode
 from pipeline.student.tokens import write_tokens
 
 SHOWN = 3
 """Examples in `training_sample.json`."""
+FIT = "fit.json"
+"""What was chosen at the first start; it stays when a stopped training goes on."""
+
+
+@dataclass
+class _Measured:
+    """Length of each row, and how many tokens of it carry loss."""
+
+    tokens: "array[int]" = field(default_factory=lambda: array("l"))
+    trained: "array[int]" = field(default_factory=lambda: array("l"))
 
 
 class Train(Stage):
-    """The fields are the recipe of the training; what it needs of the machine it finds out."""
+    """The fields are the recipe of the training; what is left open about the machine is found out and told."""
 
     reads = Example
     writes = Example
@@ -37,10 +58,12 @@ class Train(Stage):
 
     model: str
     """The student before training: a name on the Hugging Face hub, a folder, a GGUF file, or `embedded`."""
-    method: Literal["full", "lora"] = "full"
-    """`full` trains every weight; `lora` small matrices beside the linear layers, which are merged at the end."""
+    method: Literal["auto", "full", "lora", "qlora"] = "auto"
+    """`full` trains every weight; `lora` small matrices beside the linear layers, which are merged at the end; `qlora`
+    the same beside weights of 4 bits; `auto` the first of these that fits into the free memory.
+    """
     lora_rank: int = Field(default=16, ge=1)
-    """Rank of those matrices; read by `lora` alone."""
+    """Rank of those matrices."""
     lora_alpha: int = Field(default=32, ge=1)
     """Their output is scaled by lora_alpha / lora_rank."""
     loss: Literal["token", "row"] = "token"
@@ -50,19 +73,33 @@ class Train(Stage):
     epochs: int = Field(default=3, ge=1)
     """Times that each example is seen."""
     learning_rate: float = Field(default=2e-5, gt=0)
-    """The highest that AdamW gets; about ten times as high for `lora`."""
+    """The highest that AdamW gets; matrices need one about ten times as high. What is given is taken as it is for the
+    method that is given; `auto` takes it for `full`, and ten times as much where it must train matrices.
+    """
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     """How the learning rate falls to zero after the warm-up, or that it does not."""
     warmup_share: float = Field(default=0.05, ge=0, lt=1)
     """Share of all steps, 0..1, over which the learning rate rises from zero."""
     batch_size: int = Field(default=16, ge=1)
     """Examples a step."""
-    micro_batch_size: int = Field(default=8, ge=1)
-    """Most examples in memory at once; divides batch_size, unless it is larger."""
+    micro_batch_size: int | None = Field(default=None, ge=1)
+    """Most examples in memory at once; divides batch_size, unless it is larger. None chooses it."""
+    processes: int | None = Field(default=None, ge=1)
+    """Processes that each batch is divided among, one a GPU; None makes as many as there are GPUs, or one."""
     max_tokens: int | None = Field(default=None, ge=1)
     """Longest example, prompt included, in tokens; longer ones are dropped. None sets no bound but the model's own."""
-    activation_checkpointing: bool = False
-    """Save memory for about a fifth more time: most activations are computed again when they are needed."""
+    dtype: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
+    """What is multiplied in; `auto` takes the fastest that the device has."""
+    activation_checkpointing: bool | None = None
+    """Save memory for about a third more time: most activations are computed again when they are needed. None chooses
+    it.
+    """
+    padding_free: bool | None = None
+    """Let the examples of a micro batch stand one after another instead of padding each to the longest. None does so
+    with flash attention. Batches, weights of the examples and the loss stay what they are.
+    """
+    liger: bool | None = None
+    """Use liger-kernel's norms and MLP. None does so on a CUDA device where it is installed."""
     save_steps: int = Field(default=50, ge=1)
     """Steps from one checkpoint to the next, from the last of which a stopped training goes on."""
     keep_epochs: bool = False
@@ -72,8 +109,10 @@ class Train(Stage):
 
     @model_validator(mode="after")
     def _batches_divide(self) -> "Train":
-        if self.batch_size % min(self.micro_batch_size, self.batch_size):
+        if self.micro_batch_size and self.batch_size % min(self.micro_batch_size, self.batch_size):
             raise ValueError(f"micro_batch_size {self.micro_batch_size} does not divide batch_size {self.batch_size}")
+        if self.processes and self.batch_size % self.processes:
+            raise ValueError(f"batch_size {self.batch_size} cannot be divided among {self.processes} processes")
         return self
 
     def outside(self, base: Path) -> dict[str, str]:
@@ -83,67 +122,117 @@ class Train(Stage):
     def run(self, rows: Rows[Example], work: Work) -> Iterator[Example | Dropped]:
         """Train once on all rows that fit, then pass them through."""
         weights = load.find(self.model, work.base)
-        adapter = Adapter(rank=self.lora_rank, alpha=self.lora_alpha) if self.method == "lora" else None
-        job = Job(weights=weights, adapter=adapter, schedule=self._schedule(), fit=self._fit(), folder=work.folder)
-        tokenizer = load.load_tokenizer(weights)
-        limit = self._longest(weights)
-        lengths = self._write_tokens(tokenizer, rows, limit, job)
+        size = size_of(weights)
+        fit.check(look(), size, self._wishes())
+        limit = self._longest(size)
+        measured = self._write_tokens(load.load_tokenizer(weights), rows, limit, work.folder)
         if not (work.folder / LOG).exists():
-            _train(job, work.progress)
-        shutil.rmtree(job.checkpoints, ignore_errors=True)
-        for row, length in zip(rows, lengths, strict=True):
+            self._train(weights, size, measured, limit, work)
+        shutil.rmtree(work.folder / CHECKPOINTS, ignore_errors=True)
+        for row, length in zip(rows, measured.tokens, strict=True):
             yield row if length <= limit else Dropped(id=row.id, reason="too_long", detail=_over(length, limit))
+
+    def foretell(self, rows: Rows[Example] | None, work: Work) -> list[str]:
+        """How it would be fitted to this machine."""
+        try:
+            return prospect.told(self.model, rows, work.base, self.max_tokens, self._schedule(), self._wishes())
+        except PipelineError as error:
+            return [f"unknown: {error.fact}"]
 
     def _schedule(self) -> Schedule:
         return Schedule.model_validate({name: getattr(self, name) for name in Schedule.model_fields})
 
-    def _fit(self) -> Fit:
-        return Fit(
-            dtype="bf16" if load.computes_in_bfloat16() else "fp32",
-            micro_batch_size=min(self.micro_batch_size, self.batch_size),
-            activation_checkpointing=self.activation_checkpointing,
-        )
+    def _wishes(self) -> Wishes:
+        return Wishes.model_validate({name: getattr(self, name) for name in Wishes.model_fields})
 
-    def _longest(self, weights: load.Weights) -> int:
+    def _longest(self, size: Size) -> int:
         """Tokens of the longest row that can be trained on."""
-        context = load.context_of(weights)
-        return context if self.max_tokens is None else min(context, self.max_tokens)
+        return size.context if self.max_tokens is None else min(size.context, self.max_tokens)
 
-    def _write_tokens(self, tokenizer: Any, rows: Rows[Example], limit: int, job: Job) -> "array[int]":
-        """Prove and write the rows that fit, and a sample of them; gives the length of each row in tokens.
+    def _write_tokens(self, tokenizer: Any, rows: Rows[Example], limit: int, folder: Path) -> _Measured:
+        """Prove and write the rows that fit, and a sample of them.
 
         Raises:
             StageError: none fits, or one is not sound.
         """
-        lengths = array("l")
-        sample: list[dict[str, Any]] = []
+        measured = _Measured()
+        shown: list[dict[str, Any]] = []
+        proved: set[tuple[str, ...]] = set()
 
         def fitting() -> Iterator[tuple[Encoded, float]]:
             for row in rows:
                 encoded = encode(tokenizer, row)
-                lengths.append(len(encoded.input_ids))
-                if lengths[-1] > limit:
+                measured.tokens.append(len(encoded.input_ids))
+                measured.trained.append(sum(label != IGNORED for label in encoded.labels))
+                if measured.tokens[-1] > limit:
                     continue
-                prove(tokenizer, [(row, encoded)])
-                if len(sample) < SHOWN:
-                    sample.append(_shown(tokenizer, row, encoded))
+                roles = tuple(turn.role for turn in row.prompt)
+                if roles not in proved:
+                    prove_template(tokenizer, row.prompt)
+                    proved.add(roles)
+                prove_example(tokenizer, row, encoded)
+                if len(shown) < SHOWN:
+                    shown.append(sample(tokenizer, row, encoded))
                 yield encoded, row.weight
 
-        write_tokens(job.tokens, fitting())
-        if not sample:
+        write_tokens(tokens_in(folder), fitting())
+        if not shown:
             raise StageError(
-                f"none of {len(lengths)} examples can be trained on: {_why_none(lengths, limit)}",
+                f"none of {len(measured.tokens)} examples can be trained on: {_why_none(measured.tokens, limit)}",
                 "look at the dropped rows of the steps before, or raise train.max_tokens",
             )
-        write_json(job.folder / "training_sample.json", sample)
-        return lengths
+        write_json(folder / "training_sample.json", shown)
+        return measured
+
+    def _train(self, weights: load.Weights, size: Size, measured: _Measured, limit: int, work: Work) -> None:
+        """Train, with less in memory at once each time that it was too much."""
+        decision = Decision.read(work.folder / FIT) or self._decide(size, measured, limit)
+        if decision.is_fallback:
+            work.progress.say(decision.why[0])
+        while True:
+            write_json(work.folder / FIT, decision.published())
+            try:
+                _run(self._job(weights, decision, work.folder), work)
+                return
+            except OutOfMemory:
+                smaller = decision.smaller()
+                if smaller is None:
+                    raise _too_small(decision, max(length for length in measured.tokens if length <= limit)) from None
+                decision = smaller
+            work.progress.say(decision.why[-1])
+
+    def _decide(self, size: Size, measured: _Measured, limit: int) -> Decision:
+        kept = [row for row, length in enumerate(measured.tokens) if length <= limit]
+        order = [kept[place] for place in training_order([measured.tokens[row] for row in kept], self._schedule())]
+        lengths = Lengths([measured.tokens[row] for row in order], [measured.trained[row] for row in order])
+        return fit.decide(look(), size, lengths, self._wishes())
+
+    def _job(self, weights: load.Weights, decision: Decision, folder: Path) -> Job:
+        how = self._schedule()
+        adapter = Adapter(rank=self.lora_rank, alpha=self.lora_alpha, quantized=decision.method == "qlora")
+        return Job(
+            weights=weights,
+            adapter=None if decision.method == "full" else adapter,
+            schedule=how.model_copy(update={"learning_rate": how.learning_rate * decision.learning_rate_factor}),
+            fit=decision.fit,
+            folder=folder,
+        )
 
 
-def _train(job: Job, progress: Progress) -> None:
+def _run(job: Job, work: Work) -> None:
+    if job.fit.processes > 1:
+        launch(job, work.progress, work.logs)
+        return
     from pipeline.student.trainer import train
 
-    train(job, progress)
+    train(job, work.progress)
     load.free()
+
+
+def _too_small(decision: Decision, longest: int) -> StageError:
+    ways = "" if decision.method == "qlora" else "--set train.method=qlora, or "
+    fact = f"one example of {longest} tokens at once does not fit into memory, its activations computed again"
+    return StageError(fact, f"{ways}--set train.max_tokens={longest // 2}, which drops what is longer")
 
 
 def _over(length: int, limit: int) -> str:
@@ -152,12 +241,3 @@ def _over(length: int, limit: int) -> str:
 
 def _why_none(lengths: Sequence[int], limit: int) -> str:
     return f"the shortest has {_over(min(lengths), limit)}" if lengths else "there are none"
-
-
-def _shown(tokenizer: Any, row: Example, tokens: Encoded) -> dict[str, Any]:
-    """One example as the model saw it: each token's text, and whether it carried loss."""
-    pieces = [
-        {"text": tokenizer.decode([token], clean_up_tokenization_spaces=False), "trained": label != IGNORED}
-        for token, label in zip(tokens.input_ids, tokens.labels, strict=True)
-    ]
-    return {"id": row.id, "tokens": pieces}

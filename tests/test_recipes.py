@@ -57,6 +57,19 @@ def test_a_recipe_runs_whole_and_a_second_time_does_nothing(name: str, tmp_path:
     assert {str(path.relative_to(outputs)) for path in before.keys() - same} <= {"progress.json"}
 
 
+@pytest.mark.parametrize("name", recipe.names())
+def test_with_a_dev_split_every_recipe_chooses_the_epoch_by_it_and_nothing_else(name: str, tmp_path: Path) -> None:
+    project = Project(tmp_path, "http://127.0.0.1:9/v1", recipe=name)
+    project.choices["data"]["dev"] = 3
+    project.save()
+    steps = {step.name: step for step in recipe.steps(load(tmp_path / "my.yaml", {}))}
+    assert (steps["dev"].stage.role, steps["dev"].stage.size) == ("dev", 3)  # type: ignore[attr-defined]
+    assert steps["load"].uses == {"heldout": "heldout", "dev": "dev"}
+    assert steps["train"].stage.keep_epochs  # type: ignore[attr-defined]
+    assert (steps["choose"].rows, steps["choose"].uses) == (("dev",), {"student": "train"})
+    assert steps["evaluate"].uses == {"student": "choose"}
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_a_recipe_trains_and_evaluates_on_a_cuda_device(method: str, tmp_path: Path, teacher: FakeTeacher) -> None:

@@ -37,7 +37,7 @@ class Killed(Silent):
 
 folder = Path(sys.argv[2])
 surroundings = Work("train", folder, folder, Script(None), Killed(), folder, {})
-list(stage(Path(sys.argv[1]), save_steps=2).run(tiny_student.sums(12), surroundings))
+list(stage(Path(sys.argv[1]), save_steps=2, keep_epochs=True).run(tiny_student.sums(12), surroundings))
 """
 
 
@@ -55,7 +55,7 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def undisturbed(student: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")
-    run(stage(student, save_steps=2), tiny_student.sums(12), work(folder))
+    run(stage(student, save_steps=2, keep_epochs=True), tiny_student.sums(12), work(folder))
     return folder
 
 
@@ -63,8 +63,18 @@ def log(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
-def weights(folder: Path) -> bytes:
-    return (folder / "model" / "model.safetensors").read_bytes()
+def weights(folder: Path, name: str = "model") -> bytes:
+    return (folder / name / "model.safetensors").read_bytes()
+
+
+class Heard(Silent):
+    """Keeps the lines that stay on the screen."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
 
 
 def test_the_student_is_trained_and_loads_as_any_model(student: Path, undisturbed: Path) -> None:
@@ -79,12 +89,40 @@ def test_the_student_is_trained_and_loads_as_any_model(student: Path, undisturbe
     assert not trained.model.embed_tokens.weight.equal(before.model.embed_tokens.weight)
     tokenizer = AutoTokenizer.from_pretrained(undisturbed / "model")
     assert tokenizer.chat_template == tiny_student.TEMPLATE
-    assert sorted(path.name for path in undisturbed.iterdir()) == ["log.jsonl", "model", "training_sample.json"]
+    assert sorted(path.name for path in undisturbed.iterdir()) == [
+        "epochs",
+        "fit.json",
+        "log.jsonl",
+        "model",
+        "training_sample.json",
+    ]
 
 
-def test_every_example_passes_through_as_itself(student: Path, tmp_path: Path) -> None:
-    rows = tiny_student.sums(5)
-    assert run(stage(student, epochs=1), rows, work(tmp_path)) == rows
+def test_the_student_stops_where_its_training_texts_end_and_they_pass_through_as_themselves(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer, GenerationConfig
+
+    student = tiny_student.make(tmp_path / "student")
+    tokenizer = AutoTokenizer.from_pretrained(student)
+    tokenizer.eos_token = "<|endoftext|>"  # the template ends a turn with another
+    tokenizer.save_pretrained(student)
+    for name in ("config.json", "generation_config.json"):
+        settings = json.loads((student / name).read_text())
+        (student / name).write_text(json.dumps({**settings, "eos_token_id": tokenizer.eos_token_id}))
+    (tmp_path / "out").mkdir()
+    rows = tiny_student.sums(4)
+    assert run(stage(student, epochs=1), rows, work(tmp_path / "out")) == rows
+    ends = GenerationConfig.from_pretrained(tmp_path / "out" / "model").eos_token_id
+    assert set(ends) == set(tokenizer.convert_tokens_to_ids(["<|endoftext|>", "<|im_end|>"]))
+
+
+def test_the_student_after_each_epoch_is_kept(undisturbed: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    epochs = [f"epochs/epoch-{epoch}" for epoch in (1, 2, 3)]
+    assert sorted(path.name for path in (undisturbed / "epochs").iterdir()) == ["epoch-1", "epoch-2", "epoch-3"]
+    assert len({weights(undisturbed, epoch) for epoch in epochs}) == 3
+    assert weights(undisturbed, epochs[-1]) == weights(undisturbed)
+    assert AutoModelForCausalLM.from_pretrained(undisturbed / epochs[0]).config.use_cache
 
 
 def test_the_sample_shows_which_tokens_carried_loss(undisturbed: Path) -> None:
@@ -132,18 +170,34 @@ def test_a_training_killed_by_sigkill_goes_on_to_the_same_weights(
     half_written = tmp_path / "checkpoints" / "checkpoint-7"
     half_written.mkdir()
     (half_written / "model.safetensors").write_bytes(b"half")
-    said: list[str] = []
-
-    class Heard(Silent):
-        def say(self, line: str) -> None:
-            said.append(line)
-
-    surroundings = dataclasses.replace(work(tmp_path), progress=Heard())
-    run(stage(student, save_steps=2), tiny_student.sums(12), surroundings)
-    assert said == ["training goes on from checkpoint-6"]
+    begun_with = (tmp_path / "fit.json").read_bytes()
+    heard = Heard()
+    surroundings = dataclasses.replace(work(tmp_path), progress=heard)
+    run(stage(student, save_steps=2, keep_epochs=True), tiny_student.sums(12), surroundings)
+    assert heard.lines == ["training goes on from checkpoint-6"]
     assert weights(tmp_path) == weights(undisturbed)
+    assert [weights(tmp_path, f"epochs/epoch-{n}") for n in (1, 2)] == [
+        weights(undisturbed, f"epochs/epoch-{n}") for n in (1, 2)
+    ]
     assert log(tmp_path) == log(undisturbed)
+    assert (tmp_path / "fit.json").read_bytes() == begun_with
     assert not (tmp_path / "checkpoints").exists()
+
+
+def test_what_was_chosen_at_the_first_start_is_kept(student: Path, tmp_path: Path) -> None:
+    from pipeline.student.decision import Decision
+    from pipeline.student.job import Fit
+
+    other = Decision(
+        method="lora", learning_rate_factor=10, fit=Fit(micro_batch_size=1), why=("lora: memory was short",)
+    )
+    (tmp_path / "fit.json").write_text(json.dumps(other.published()))
+    heard = Heard()
+    made = stage(student, epochs=1, schedule="constant", warmup_share=0)
+    run(made, tiny_student.sums(4), dataclasses.replace(work(tmp_path), progress=heard))
+    assert heard.lines == ["lora: memory was short"]
+    assert log(tmp_path)[0]["learning_rate"] == pytest.approx(3e-2)
+    assert Decision.read(tmp_path / "fit.json") == other
 
 
 def test_a_training_that_was_stopped_after_its_end_is_not_done_again(student: Path, tmp_path: Path) -> None:
@@ -158,7 +212,7 @@ def test_a_training_that_was_stopped_after_its_end_is_not_done_again(student: Pa
 
 
 def test_a_checkpoint_that_was_not_written_to_its_end_is_removed(tmp_path: Path) -> None:
-    from pipeline.student.trainer import WHOLE, newest_checkpoint
+    from pipeline.student.checkpoint import WHOLE, newest_checkpoint
 
     assert newest_checkpoint(tmp_path / "none") is None
     for name, whole in (("checkpoint-9", True), ("checkpoint-10", True), ("checkpoint-11", False)):
@@ -199,24 +253,45 @@ WEIGHED = [
 ]
 
 
-@pytest.mark.parametrize("micro_batch_size", [1, 3])
+MICRO_BATCHES = pytest.mark.parametrize(
+    ("micro_batch_size", "padding_free"), [(1, False), (3, False), (3, True)], ids=["alone", "padded", "padding-free"]
+)
+
+
+@MICRO_BATCHES
 def test_the_row_loss_is_the_mean_over_rows_of_each_rows_weighed_mean(
-    student: Path, tmp_path: Path, micro_batch_size: int
+    student: Path, tmp_path: Path, micro_batch_size: int, padding_free: bool
 ) -> None:
     losses = by_hand(student, WEIGHED)
     wanted = sum(row.weight * sum(own) / len(own) for row, own in zip(WEIGHED, losses, strict=True)) / len(WEIGHED)
-    found = first_loss(student, tmp_path, WEIGHED, loss="row", micro_batch_size=micro_batch_size)
+    fields = {"micro_batch_size": micro_batch_size, "padding_free": padding_free}
+    found = first_loss(student, tmp_path, WEIGHED, loss="row", **fields)
     assert found == pytest.approx(wanted, rel=1e-4)
 
 
-@pytest.mark.parametrize("micro_batch_size", [1, 3])
-def test_the_token_loss_is_the_mean_over_all_tokens_times_their_rows_weights(
-    student: Path, tmp_path: Path, micro_batch_size: int
-) -> None:
+def test_the_token_loss_is_the_mean_over_all_tokens_times_their_rows_weights(student: Path, tmp_path: Path) -> None:
     losses = by_hand(student, WEIGHED)
     wanted = sum(row.weight * sum(own) for row, own in zip(WEIGHED, losses, strict=True)) / sum(map(len, losses))
-    found = first_loss(student, tmp_path, WEIGHED, loss="token", micro_batch_size=micro_batch_size)
+    found = first_loss(student, tmp_path, WEIGHED, loss="token", micro_batch_size=1)
     assert found == pytest.approx(wanted, rel=1e-4)
+
+
+def test_the_rehearsal_of_the_largest_micro_batch_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import TrainerCallback
+
+    from pipeline.student import trainer
+
+    student = tiny_student.make(tmp_path / "student")
+    config = json.loads((student / "config.json").read_text())
+    (student / "config.json").write_text(json.dumps({**config, "attention_dropout": 0.3}))
+    for name in ("rehearsed", "unrehearsed"):
+        (tmp_path / name).mkdir()
+        run(stage(student, epochs=1), tiny_student.sums(12), work(tmp_path / name))
+        monkeypatch.setattr(trainer, "Rehearsal", lambda *_: TrainerCallback())
+    assert weights(tmp_path / "rehearsed") == weights(tmp_path / "unrehearsed")
+    assert log(tmp_path / "rehearsed") == log(tmp_path / "unrehearsed")
 
 
 def test_token_losses_are_those_of_trls_own_head(student: Path) -> None:
@@ -239,17 +314,35 @@ def test_token_losses_are_those_of_trls_own_head(student: Path) -> None:
     assert [int(row.count_nonzero()) for row in ours] == [7, 3]
 
 
-def test_lora_trains_matrices_that_are_merged_at_the_end(student: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["lora", "qlora"])
+def test_adapters_are_trained_and_merged_into_a_plain_model(method: str, student: Path, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM
 
-    run(stage(student, method="lora", learning_rate=1e-2), tiny_student.sums(12), work(tmp_path))
+    if method == "qlora":
+        pytest.importorskip("bitsandbytes")
+    run(stage(student, method=method, learning_rate=1e-2, keep_epochs=True), tiny_student.sums(12), work(tmp_path))
     assert log(tmp_path)[-1]["loss"] < log(tmp_path)[0]["loss"]
-    trained = AutoModelForCausalLM.from_pretrained(tmp_path / "model").state_dict()
-    before = AutoModelForCausalLM.from_pretrained(student).state_dict()
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    assert not hasattr(model.config, "quantization_config")
+    trained, before = model.state_dict(), AutoModelForCausalLM.from_pretrained(student).state_dict()
     assert trained.keys() == before.keys()
     changed = {name for name in trained if not trained[name].equal(before[name])}
     assert all("_proj" in name for name in changed)
     assert len(changed) == 14
+    assert weights(tmp_path, "epochs/epoch-3") == weights(tmp_path) != weights(tmp_path, "epochs/epoch-1")
+
+
+def test_what_is_merged_is_what_the_weights_of_4_bits_stand_for(student: Path, tmp_path: Path) -> None:
+    """An adapter that has learnt next to nothing leaves the quantised student, not the one before it."""
+    pytest.importorskip("bitsandbytes")
+    for name in ("quantised", "merged", "whole"):
+        (tmp_path / name).mkdir()
+    still, rows = {"learning_rate": 1e-9}, tiny_student.sums(4)
+    quantised = first_loss(student, tmp_path / "quantised", rows, method="qlora", **still)
+    merged = first_loss(tmp_path / "quantised" / "model", tmp_path / "merged", rows, **still)
+    whole = first_loss(student, tmp_path / "whole", rows, **still)
+    assert merged == pytest.approx(quantised, rel=1e-6)
+    assert merged != pytest.approx(whole, rel=1e-6)
 
 
 def test_each_epoch_holds_every_row_once_and_batches_ignore_length() -> None:
@@ -279,3 +372,85 @@ def test_a_loss_that_is_no_number_ends_the_training_with_a_told_error(student: P
 
 def test_the_fingerprint_of_the_student_is_part_of_the_record(student: Path, tmp_path: Path) -> None:
     assert stage(student).outside(tmp_path)["model"].startswith("sha256:")
+
+
+SCARCE = """
+import resource, sys
+from pathlib import Path
+from pipeline.errors import StageError
+from pipeline.progress import Silent
+from pipeline.stage import Work
+from tests import tiny_student
+from tests.made import Script
+from tests.test_train import TEXTS, stage
+
+student, *folders = map(Path, sys.argv[1:])
+
+def allow(left):
+    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (held + left if left else resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+class Scarce(Silent):
+    # After the first step no more than so many bytes are left of what the process may take.
+    def __init__(self, left):
+        self.left, self.steps = left, 0
+    def advance(self, count=1):
+        self.steps += count
+        if count and self.steps == 1:
+            allow(self.left)
+    def say(self, line):
+        print(line, flush=True)
+
+def train(folder, left):
+    surroundings = Work("train", folder, folder, Script(None), Scarce(left), folder, {})
+    list(stage(student, save_steps=1, epochs=2, batch_size=8, micro_batch_size=8).run(TEXTS, surroundings))
+    allow(None)
+
+train(folders[0], 250_000_000)
+print("enough", flush=True)
+try:
+    train(folders[1], 1_000_000)
+except StageError as error:
+    allow(None)
+    print(error)
+"""
+TEXTS = [tiny_student.example(f"text-{n}", "Count.", "1 2 3 4 5 6 7 8 9 " * 2) for n in range(8)]
+
+
+@pytest.fixture(scope="module")
+def wordy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A student with a vocabulary so large that a micro batch of eight takes half a gigabyte for its logits."""
+    from transformers import AutoModelForCausalLM
+
+    student = tiny_student.make(tmp_path_factory.mktemp("wordy"))
+    model = AutoModelForCausalLM.from_pretrained(student)
+    model.resize_token_embeddings(100_000)
+    model.save_pretrained(student)
+    return student
+
+
+def test_where_memory_runs_out_less_stands_in_it_at_once_and_the_training_goes_on(wordy: Path, tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("scarce", "hopeless", "ample")]
+    for folder in folders:
+        folder.mkdir()
+    root = Path(__file__).resolve().parent.parent
+    ended = subprocess.run(
+        [sys.executable, "-c", SCARCE, str(wordy), *map(str, folders[:2])],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+    scarce, hopeless = (part.strip().splitlines() for part in ended.stdout.split("enough\n"))
+    assert scarce[0] == "micro batch 4: 8 was out of memory"
+    assert "training goes on from checkpoint-1" in scarce
+    assert json.loads((folders[0] / "fit.json").read_text())["micro_batch_size"] < 8
+    run(stage(wordy, epochs=2, batch_size=8, micro_batch_size=8), TEXTS, work(folders[2]))
+    losses, wanted = ([entry["loss"] for entry in log(folder)] for folder in (folders[0], folders[2]))
+    assert losses == pytest.approx(wanted, rel=1e-4)
+
+    assert "micro batch 1: 2 was out of memory" in hopeless
+    assert hopeless[-3] == "activation checkpointing: one example at once was out of memory"
+    assert "tokens at once does not fit into memory" in hopeless[-2]
+    assert hopeless[-1].startswith("hint: --set train.method=qlora, or --set train.max_tokens=")

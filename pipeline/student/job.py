@@ -9,12 +9,15 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from pipeline.errors import StageError
 from pipeline.student.load import Weights
 
 CHECKPOINTS = "checkpoints"
 """Folder of what a stopped training goes on from; it is removed at the end."""
 MODEL = "model"
 """Folder of the trained student."""
+EPOCHS = "epochs"
+"""Folder of the student after each epoch, `epoch-1` and so on, where they are kept."""
 LOG = "log.jsonl"
 """One entry a step. It is written last, so where it stands the training is done."""
 
@@ -55,8 +58,19 @@ class Fit(_Part):
     micro_batch_size: int = 8
     """Most examples in one process's memory at once."""
     activation_checkpointing: bool = False
+    """Most activations are computed again when they are needed."""
+    padding_free: bool = False
+    """The examples of a micro batch stand one after another instead of each being padded to the longest."""
+    liger: bool = False
+    """Its kernels stand in for the model's own layers."""
     processes: int = 1
     """The batch is divided among them."""
+    threads: int | None = None
+    """Of the processor, for each process; None leaves it to PyTorch."""
+
+
+class OutOfMemory(StageError):
+    """A training does not fit as it was begun; with less in memory at once it may."""
 
 
 class Job(_Part):
@@ -78,7 +92,12 @@ class Job(_Part):
     @property
     def tokens(self) -> Path:
         """What it is trained on, as `pipeline/student/tokens.py` wrote it."""
-        return self.checkpoints / "tokens.arrow"
+        return tokens_in(self.folder)
+
+
+def tokens_in(folder: Path) -> Path:
+    """Where the tokens of a training lie whose step has that folder."""
+    return folder / CHECKPOINTS / "tokens.arrow"
 
 
 def training_order(lengths: Sequence[int], how: Schedule) -> list[int]:

@@ -82,21 +82,32 @@ def load_tokenizer(weights: Weights) -> Any:
     return tokenizer
 
 
-def load_model(weights: Weights, dtype: "torch.dtype") -> Any:
-    """The model on the device, in evaluation mode, dequantised where it lay in a GGUF file.
+def load_model(
+    weights: Weights,
+    dtype: "torch.dtype",
+    where: Literal["cuda", "cpu"] | None = None,
+    quantization: Any | None = None,
+) -> Any:
+    """The model in evaluation mode, dequantised where it lay in a GGUF file.
+
+    Args:
+        weights: where it lies.
+        dtype: of its weights.
+        where: it is put; None is the device.
+        quantization: a config of transformers for its linear layers; None leaves them whole.
 
     Raises:
         StageError: it cannot be loaded.
     """
     from transformers import AutoModelForCausalLM
 
-    model = _from_pretrained(AutoModelForCausalLM, weights, dtype=dtype)
+    model = _from_pretrained(AutoModelForCausalLM, weights, dtype=dtype, quantization_config=quantization)
     if weights.gguf_file:
         # The tensors are whole again, but transformers would still refuse to save them, or to train them all.
         model.hf_quantizer = None
         model.is_quantized = False
         del model.config.quantization_config
-    return model.to(device()).eval()
+    return model.to(where or device()).eval()
 
 
 def context_of(weights: Weights) -> int:
@@ -109,6 +120,20 @@ def context_of(weights: Weights) -> int:
 
     context: int = _from_pretrained(AutoConfig, weights).get_text_config().max_position_embeddings
     return context
+
+
+def skeleton(weights: Weights) -> Any:
+    """The model without its weights: shapes alone, no memory.
+
+    Raises:
+        StageError: its configuration cannot be loaded.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = _from_pretrained(AutoConfig, weights)
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config)
 
 
 def device() -> Literal["cuda", "cpu"]:

@@ -17,7 +17,8 @@ def token_losses(model: Any, inputs: dict[str, Any], head: torch.nn.Module | Non
 
     Args:
         model: a causal language model, as transformers has them.
-        inputs: input_ids, attention_mask and labels, each (batch, tokens) int64.
+        inputs: input_ids, labels and attention_mask, each (batch, tokens) int64; without padding, what tells the rows
+            apart in the mask's stead.
         head: the model's, where something is wrapped around it; None asks the model for it.
     """
     labels = inputs["labels"]
@@ -26,8 +27,9 @@ def token_losses(model: Any, inputs: dict[str, Any], head: torch.nn.Module | Non
         return -model(**inputs, use_cache=False, fused_lm_head=True).log_probs[:, -labels.shape[1] + 1 :]  # type: ignore[no-any-return]
     wanted = labels[:, 1:]
     trained = wanted != IGNORED
+    seen = {name: value for name, value in inputs.items() if name != "labels"}
     with _only_at(head or model.get_output_embeddings(), torch.nn.functional.pad(trained, (0, 1))):
-        logits = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False).logits
+        logits = model(**seen, use_cache=False).logits
     found = torch.nn.functional.cross_entropy(logits.float(), wanted[trained], reduction="none")
     return torch.zeros(wanted.shape, device=found.device).masked_scatter(trained, found)
 

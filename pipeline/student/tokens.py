@@ -1,11 +1,11 @@
 """The tokens of a training, in an Arrow file that every process maps into its memory."""
 
+import itertools
 from collections.abc import Iterable
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.student.text import Encoded
+from pipeline.student.text import IGNORED, Encoded
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -24,7 +24,7 @@ def write_tokens(path: Path, rows: Iterable[tuple[Encoded, float]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     left = iter(rows)
     with pa.ipc.new_stream(path, schema) as file:
-        while some := list(islice(left, AT_ONCE)):
+        while some := list(itertools.islice(left, AT_ONCE)):
             columns = {
                 "input_ids": [encoded.input_ids for encoded, _ in some],
                 "labels": [encoded.labels for encoded, _ in some],
@@ -38,6 +38,17 @@ def lengths_of(rows: "Dataset") -> list[int]:
     import pyarrow.compute as pc
 
     found: list[int] = pc.list_value_length(rows.data.column("input_ids")).to_pylist()
+    return found
+
+
+def trained_of(rows: "Dataset") -> list[int]:
+    """Tokens of each row that carry loss."""
+    import numpy as np
+
+    found: list[int] = []
+    for labels in rows.data.column("labels").chunks:
+        carry = np.asarray(labels.values) != IGNORED
+        found += [int(carry[start:stop].sum()) for start, stop in itertools.pairwise(labels.offsets.to_numpy())]
     return found
 
 

@@ -3,33 +3,36 @@
 Imports torch and trl at its top, so it is itself imported inside the function that trains.
 """
 
-import math
-import shutil
 import warnings
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from transformers import PrinterCallback, TrainerCallback, set_seed
+from accelerate import DistributedType
+from accelerate.utils import enable_fsdp_ram_efficient_loading
+from datasets import Dataset, concatenate_datasets
+from torch.distributed.fsdp import MixedPrecisionPolicy
+from transformers import PrinterCallback
 from trl import SFTConfig, SFTTrainer
-from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from pipeline.errors import StageError
 from pipeline.jsonl import write_jsonl
 from pipeline.progress import Progress
-from pipeline.student.job import LOG, MODEL, Job, Schedule, training_order
-from pipeline.student.load import device, fast_dtype, load_model, load_tokenizer
+from pipeline.student.batching import Batching, Lengths
+from pipeline.student.checkpoint import newest_checkpoint, require_kind
+from pipeline.student.collator import collator
+from pipeline.student.job import LOG, MODEL, Fit, Job, OutOfMemory, Schedule, training_order
+from pipeline.student.load import device, free, load_tokenizer
 from pipeline.student.loss import token_losses
+from pipeline.student.rehearsal import Rehearsal, is_out_of_memory
 from pipeline.student.text import IGNORED
-from pipeline.student.tokens import lengths_of, read_tokens
-
-WHOLE = "whole"
-"""File that marks a checkpoint as written to its end."""
+from pipeline.student.tokens import lengths_of, read_tokens, trained_of
+from pipeline.student.trainee import DTYPES, is_sharded, load_trainee, save_trainee
+from pipeline.student.watch import Epochs, Watch
 
 
 class StudentTrainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types
-    """Weighs each row's loss, and computes logits for no more of the prompt than it must."""
+    """Weighs each token's loss, and computes logits for no more of the prompt than it must."""
 
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: Any) -> tuple[list[Any], Any]:
         """The micro batches of one step, and what their losses are divided by."""
@@ -45,38 +48,9 @@ class StudentTrainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types
         if num_items_in_batch is not None:
             divisor = num_items_in_batch
         losses = token_losses(model, inputs, self.accelerator.unwrap_model(model).get_output_embeddings())
-        loss: torch.Tensor = (losses * factor[:, None]).sum() / divisor
+        loss: torch.Tensor = (losses * factor[:, 1:]).sum() / divisor
         processes: int = self.accelerator.num_processes  # their gradients are averaged
         return loss * processes
-
-
-class Watch(TrainerCallback):  # type: ignore[misc]  # transformers' types are not followed
-    """Tells the progress, marks whole checkpoints, and ends a training that diverged."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Count the steps; those of an earlier start are done."""
-        self.progress.total(state.max_steps)
-        self.progress.advance(state.global_step)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Count the step."""
-        self.progress.advance()
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any) -> None:
-        """Show the loss."""
-        loss = logs.get("loss")
-        if loss is None:
-            return
-        if not math.isfinite(loss):
-            raise StageError(f"the loss is {loss} at step {state.global_step}", "lower learning_rate")
-        self.progress.note(loss=round(loss, 4))
-
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Mark the checkpoint, now that all of it is there."""
-        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / WHOLE).touch()
 
 
 def train(job: Job, progress: Progress) -> None:
@@ -85,70 +59,99 @@ def train(job: Job, progress: Progress) -> None:
     Args:
         job: what to train; its tokens are written.
         progress: total and advance are in steps.
+
+    Raises:
+        OutOfMemory: a micro batch does not fit. What it took is given back.
     """
+    try:
+        with _threads(job.fit.threads):
+            _train(job, progress)
+            return
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    free()
+    raise OutOfMemory(
+        f"{job.fit.micro_batch_size} examples at once do not fit into memory",
+        f"--set train.micro_batch_size={max(1, job.fit.micro_batch_size // 2)}",
+    )
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _train(job: Job, progress: Progress) -> None:
     tokenizer = load_tokenizer(job.weights)
     rows = read_tokens(job.tokens)
-    trainer = StudentTrainer(
-        model=_model(job),
-        args=_config(job),
-        train_dataset=rows.select(training_order(lengths_of(rows), job.schedule)),
-        processing_class=tokenizer,
-        data_collator=_collator(tokenizer, job.schedule.loss == "row"),
-        callbacks=[Watch(progress)],
-    )
+    order = training_order(lengths_of(rows), job.schedule)
+    config = _config(job)  # joins the other processes, and chooses this one's device
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of TRL, on the switch for Liger
+        trainer = StudentTrainer(
+            model=load_trainee(job),
+            args=config,
+            train_dataset=_filled_up(rows.select(order), job.fit),
+            processing_class=tokenizer,
+            data_collator=collator(tokenizer, job.schedule.loss == "row", job.fit.padding_free),
+        )
+    if job.adapter and job.adapter.quantized:
+        _widen(trainer.model)
     trainer.remove_callback(PrinterCallback)  # it writes to stdout
-    newest = newest_checkpoint(job.checkpoints)
+    trainer.add_callback(Rehearsal(trainer, _largest(rows, order, job.fit)))
+    if job.schedule.keep_epochs:
+        trainer.add_callback(Epochs(trainer, job, tokenizer, len(rows)))
+    trainer.add_callback(Watch(progress))
+    with trainer.accelerator.main_process_first():
+        newest = newest_checkpoint(job.checkpoints)
     if newest:
+        require_kind(newest, is_sharded(job))
         progress.say(f"training goes on from {newest.name}")
     trainer.train(resume_from_checkpoint=str(newest) if newest else None)
-    _save(trainer.model.merge_and_unload() if job.adapter else trainer.model, tokenizer, job.folder / MODEL)
-    log = [_log_entry(entry, len(rows), job.schedule) for entry in trainer.state.log_history if "loss" in entry]
-    write_jsonl(job.folder / LOG, log)
+    save_trainee(trainer, job, tokenizer, job.folder / MODEL)
+    if trainer.accelerator.is_main_process:
+        log = [_log_entry(entry, len(rows), job.schedule) for entry in trainer.state.log_history if "loss" in entry]
+        write_jsonl(job.folder / LOG, log)
+    trainer.accelerator.wait_for_everyone()
 
 
-def newest_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that was written to its end; what is left of others is removed."""
-    found = list(folder.glob("checkpoint-*"))
-    whole = [path for path in found if (path / WHOLE).exists()]
-    for path in found:
-        if path not in whole:
-            shutil.rmtree(path)
-    return max(whole, key=lambda path: int(path.name.removeprefix("checkpoint-")), default=None)
+def _largest(rows: Dataset, order: Sequence[int], fit: Fit) -> list[range]:
+    """The micro batches that take most memory: the one of most tokens, and the one of most that carry loss."""
+    tokens, trained = lengths_of(rows), trained_of(rows)
+    lengths = Lengths([tokens[row] for row in order], [trained[row] for row in order])
+    found = Batching.of(lengths, fit.micro_batch_size, fit.padding_free)
+    places = dict.fromkeys([found.largest_at, found.most_trained_at])
+    size = fit.micro_batch_size
+    return [range(place * size, min((place + 1) * size, len(order))) for place in places]
 
 
-def _model(job: Job) -> Any:
-    """The model to train: whole, or with an adapter."""
-    if job.adapter is None:
-        return load_model(job.weights, torch.float32)  # steps of AdamW are too small for bfloat16's digits
-    from peft import LoraConfig, get_peft_model
-
-    set_seed(job.schedule.seed)
-    config = LoraConfig(
-        r=job.adapter.rank, lora_alpha=job.adapter.alpha, target_modules="all-linear", task_type="CAUSAL_LM"
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by a deprecated name
-        return get_peft_model(load_model(job.weights, fast_dtype()), config)
+def _widen(model: torch.nn.Module) -> None:
+    """Hold the adapter of a 4-bit model in float32: TRL makes it bfloat16, too coarse for small steps of AdamW."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
 
 
-def _collator(tokenizer: Any, by_row: bool) -> Any:
-    """Pads rows, and gives each the factor on its tokens' losses and its share of what the sum is divided by."""
-    pad = DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id)
-
-    def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        batch: dict[str, torch.Tensor] = pad(rows)
-        trained = (batch["labels"] != IGNORED).sum(dim=1)
-        weight = torch.tensor([row["weight"] for row in rows])
-        batch["factor"] = weight / trained if by_row else weight
-        batch["share"] = torch.ones_like(trained) if by_row else trained
-        return batch
-
-    return collate
+def _filled_up(rows: Dataset, fit: Fit) -> Dataset:
+    """The rows, and such without loss at the end, so that all processes have as many micro batches of one size."""
+    missing = -len(rows) % (fit.micro_batch_size * fit.processes)
+    if not missing:
+        return rows
+    blank = {"input_ids": rows[0]["input_ids"][:2], "labels": [IGNORED] * 2, "weight": 0.0}
+    return concatenate_datasets([rows, Dataset.from_list([blank] * missing, features=rows.features)])
 
 
 def _config(job: Job) -> Any:
     how, fit = job.schedule, job.fit
-    on_cpu = device() == "cpu"
+    on_cpu, sharded = device() == "cpu", is_sharded(job)
+    if sharded:
+        enable_fsdp_ram_efficient_loading()  # one process reads the weights, and gives each its part
     config = SFTConfig(
         output_dir=str(job.checkpoints),
         num_train_epochs=1,  # `training_order` holds them all
@@ -158,9 +161,17 @@ def _config(job: Job) -> Any:
         learning_rate=how.learning_rate,
         lr_scheduler_type="constant_with_warmup" if how.schedule == "constant" else how.schedule,
         warmup_steps=how.warmup_share,
-        activation_checkpointing=fit.activation_checkpointing,
+        activation_checkpointing=fit.activation_checkpointing and not sharded,
+        fsdp=sharded,
+        fsdp_config={
+            "state_dict_type": "SHARDED_STATE_DICT",
+            "cpu_ram_efficient_loading": True,
+            "activation_checkpointing": fit.activation_checkpointing,
+        },
+        ddp_find_unused_parameters=False,
         bf16=fit.dtype == "bf16",
         fp16=fit.dtype == "fp16",
+        use_liger_kernel=fit.liger,
         use_cpu=on_cpu,
         dataloader_pin_memory=not on_cpu,
         max_length=None,  # TRL cuts at 1024 by default
@@ -176,15 +187,18 @@ def _config(job: Job) -> Any:
     )
     if not on_cpu:
         config._n_gpu = 1  # where several are visible, TRL refuses to train in one process
+    if sharded:
+        _shard(config, fit)
     return config
 
 
-def _save(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Write the trained student; one that an earlier start left half written is replaced."""
-    shutil.rmtree(folder, ignore_errors=True)
-    model.config.use_cache = True
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+def _shard(config: Any, fit: Fit) -> None:
+    """Finish the settings of FSDP2."""
+    if fit.dtype != "fp32":
+        policy = MixedPrecisionPolicy(param_dtype=DTYPES[fit.dtype], reduce_dtype=torch.float32)
+        config.fsdp_plugin_args["mixed_precision_policy"] = policy
+    # accelerate shards what lies on several devices, and would not take processors for such.
+    config.distributed_state.distributed_type = DistributedType.MULTI_GPU
 
 
 def _log_entry(entry: dict[str, float], rows: int, how: Schedule) -> dict[str, float]:
