@@ -13,7 +13,7 @@ FROM ${BASE_IMAGE} AS requirements
 COPY pyproject.toml .
 RUN python3 -c "import tomllib; file = tomllib.load(open('pyproject.toml', 'rb')); project = file['project']; \
 extras = project['optional-dependencies']; \
-print(*file['build-system']['requires'], *project['dependencies'], *extras['train'], *extras['local'], sep='\n')" \
+print(*file['build-system']['requires'], *project['dependencies'], *extras['train'], *extras['qlora'], *extras['local'], sep='\n')" \
     > requirements.txt
 
 FROM ${BASE_IMAGE}

@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # One process a core; a file's tests stay together.
 PARALLEL ?= -n auto --dist loadfile
-EXTRAS ?= train,local,languages,benchmarks,dev
+EXTRAS ?= train,qlora,local,languages,benchmarks,dev
 export HF_HUB_DISABLE_TELEMETRY = 1
 
 .PHONY: setup run test test-long gpu-check check format image-check clean
