@@ -31,11 +31,11 @@ from pipeline.rows import Attempt, Message, Problem
 from pipeline.stage import PromptName, Rows, Stage, Work
 from pipeline.statistics import wilson
 from pipeline.student import load
-from pipeline.student.generate import Limits
-from pipeline.student.job import EPOCHS, LOG, MODEL
+from pipeline.student.answering.generate import Limits
+from pipeline.student.answering.writer import Backend, backend_of, hand_of, load_writer
+from pipeline.student.answering.written import Written
 from pipeline.student.text import encode_prompt
-from pipeline.student.writer import Backend, backend_of, hand_of, load_writer
-from pipeline.student.written import Written
+from pipeline.student.training.job import EPOCHS, LOG, MODEL
 
 WRITTEN = "written"
 """Folder of the texts so far, from which a killed step goes on; it is removed at the end."""

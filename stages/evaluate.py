@@ -25,11 +25,11 @@ from pipeline.rows import Message, Prediction, Problem
 from pipeline.scores import Measured, measure, scores
 from pipeline.stage import Conversation, PromptName, Reply, Request, Rows, Stage, TeacherName, Work, seed_of
 from pipeline.student import load
-from pipeline.student.generate import Generated, Limits
-from pipeline.student.sampling import Sampling
+from pipeline.student.answering.generate import Generated, Limits
+from pipeline.student.answering.sampling import Sampling
+from pipeline.student.answering.writer import Backend, backend_of, hand_of, load_writer
+from pipeline.student.answering.written import Took, Written
 from pipeline.student.text import encode_prompt
-from pipeline.student.writer import Backend, backend_of, hand_of, load_writer
-from pipeline.student.written import Took, Written
 
 Model = Literal["base", "base_few_shot", "student", "teacher"]
 

@@ -22,17 +22,27 @@ from pipeline.errors import PipelineError, StageError
 from pipeline.jsonl import write_json
 from pipeline.rows import Dropped, Example
 from pipeline.stage import Rows, Stage, Work
-from pipeline.student import fit, load, prospect
-from pipeline.student.batching import Lengths
-from pipeline.student.decision import Decision, Wishes
-from pipeline.student.footprint import Size, size_of
-from pipeline.student.job import CHECKPOINTS, LOG, Adapter, Job, OutOfMemory, Schedule, tokens_in, training_order
-from pipeline.student.launch import launch
-from pipeline.student.machine import look
+from pipeline.student import load
 from pipeline.student.proof import prove_example, prove_template
 from pipeline.student.sample import sample
 from pipeline.student.text import IGNORED, Encoded, encode
-from pipeline.student.tokens import write_tokens
+from pipeline.student.training import fit, prospect
+from pipeline.student.training.batching import Lengths
+from pipeline.student.training.decision import Decision, Wishes
+from pipeline.student.training.footprint import Size, size_of
+from pipeline.student.training.job import (
+    CHECKPOINTS,
+    LOG,
+    Adapter,
+    Job,
+    OutOfMemory,
+    Schedule,
+    tokens_in,
+    training_order,
+)
+from pipeline.student.training.launch import launch
+from pipeline.student.training.machine import look
+from pipeline.student.training.tokens import write_tokens
 
 SHOWN = 3
 """Examples in `training_sample.json`."""
@@ -223,7 +233,7 @@ def _run(job: Job, work: Work) -> None:
     if job.fit.processes > 1:
         launch(job, work.progress, work.logs)
         return
-    from pipeline.student.trainer import train
+    from pipeline.student.training.trainer import train
 
     train(job, work.progress)
     load.free()

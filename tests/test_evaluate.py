@@ -297,11 +297,11 @@ def test_what_is_whole_is_not_written_again(
 def test_vllm_and_transformers_write_the_same_texts(base: Path, trained: Path, tmp_path: Path) -> None:
     pytest.importorskip("vllm")
     from pipeline.student import load
-    from pipeline.student.generate import Limits
-    from pipeline.student.sampling import Sampling
+    from pipeline.student.answering.generate import Limits
+    from pipeline.student.answering.sampling import Sampling
+    from pipeline.student.answering.writer import Backend, backend_of, load_writer
+    from pipeline.student.answering.written import Written
     from pipeline.student.text import encode_prompt
-    from pipeline.student.writer import Backend, backend_of, load_writer
-    from pipeline.student.written import Written
 
     weights = load.Weights(str(trained / "model"))
     assert backend_of([weights]) == "vllm"

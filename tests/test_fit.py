@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.student import fit, machine
-from pipeline.student.batching import Batching, Lengths
-from pipeline.student.decision import Decision, Wishes
-from pipeline.student.footprint import LIBRARIES_BYTES, Size, Way, bytes_needed, size_of
-from pipeline.student.job import Fit
 from pipeline.student.load import Weights
-from pipeline.student.machine import Machine
+from pipeline.student.training import fit, machine
+from pipeline.student.training.batching import Batching, Lengths
+from pipeline.student.training.decision import Decision, Wishes
+from pipeline.student.training.footprint import LIBRARIES_BYTES, Size, Way, bytes_needed, size_of
+from pipeline.student.training.job import Fit
+from pipeline.student.training.machine import Machine
 from stages.train import Train
 from tests import tiny_student
 from tests.made import work
@@ -170,12 +170,12 @@ import ctypes, gc, json, resource, sys
 from pathlib import Path
 import peft
 from pipeline.progress import Silent
-from pipeline.student.job import Adapter, Fit, Job, Schedule
+from pipeline.student.training.job import Adapter, Fit, Job, Schedule
 from pipeline.student.load import Weights
-from pipeline.student.memory import begin_peak, peak_bytes
+from pipeline.student.answering.memory import begin_peak, peak_bytes
 from pipeline.student.text import Encoded
-from pipeline.student.tokens import write_tokens
-from pipeline.student.trainer import train
+from pipeline.student.training.tokens import write_tokens
+from pipeline.student.training.trainer import train
 
 student, folder = map(Path, sys.argv[1:])
 def held():

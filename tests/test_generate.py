@@ -8,8 +8,8 @@ import pytest
 
 from pipeline.progress import Silent
 from pipeline.student import load
-from pipeline.student.generate import Generated, Generation, Limits, end_tokens, generate
-from pipeline.student.sampling import Sampling, draw
+from pipeline.student.answering.generate import Generated, Generation, Limits, end_tokens, generate
+from pipeline.student.answering.sampling import Sampling, draw
 from pipeline.student.text import encode_prompt
 from tests import tiny_student
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from pipeline.progress import Silent
-from pipeline.student.job import Adapter, Fit, Job, Schedule
 from pipeline.student.load import Weights, load_model, load_tokenizer
 from pipeline.student.text import encode, encode_prompt
-from pipeline.student.tokens import write_tokens
+from pipeline.student.training.job import Adapter, Fit, Job, Schedule
+from pipeline.student.training.tokens import write_tokens
 from stages.train import Train
 from tests import tiny_student
 from tests.made import run, work
@@ -29,7 +29,7 @@ PROGRAM = """
 import os, signal, sys
 from pathlib import Path
 from pipeline.progress import Silent
-from pipeline.student.job import Job
+from pipeline.student.training.job import Job
 from tests.test_gpu import train
 
 class Killed(Silent):
@@ -72,11 +72,11 @@ def train(job: Job, progress: Silent) -> None:
     tokenizer = load_tokenizer(job.weights)
     write_tokens(job.tokens, ((encode(tokenizer, row), row.weight) for row in ROWS))
     if job.fit.processes > 1:
-        from pipeline.student.launch import launch
+        from pipeline.student.training.launch import launch
 
         launch(job, progress, job.folder / "logs")
     else:
-        from pipeline.student.trainer import train
+        from pipeline.student.training.trainer import train
 
         train(job, progress)
 
@@ -145,7 +145,7 @@ def test_trls_head_gives_the_losses_of_our_own(student: Path) -> None:
     import torch
     from trl.trainer.utils import add_fused_lm_head
 
-    from pipeline.student.loss import token_losses
+    from pipeline.student.training.loss import token_losses
 
     ids = torch.arange(3, 27).view(2, 12)
     labels = ids.clone()
@@ -228,7 +228,7 @@ def test_a_training_that_does_not_fit_goes_on_with_less_in_memory(student: Path,
 def test_the_likeliest_texts_are_those_of_the_processor(student: Path) -> None:
     import torch
 
-    from pipeline.student.generate import Limits, generate
+    from pipeline.student.answering.generate import Limits, generate
 
     weights = Weights(str(student))
     tokenizer = load_tokenizer(weights)

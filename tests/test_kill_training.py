@@ -13,7 +13,7 @@ from typing import Self
 import pytest
 
 from pipeline.progress import Silent
-from pipeline.student.checkpoint import WHOLE
+from pipeline.student.training.checkpoint import WHOLE
 from stages.train import Train
 from tests import tiny_student
 from tests.made import run, work
@@ -30,7 +30,7 @@ WAIT_SECONDS = 120
 TRAININGS = """
 import os, sys
 from pathlib import Path
-import pipeline.student.trainer
+import pipeline.student.training.trainer
 from tests.test_kill_training import train
 for line in sys.stdin:
     if os.fork() == 0:

@@ -16,8 +16,8 @@ from pydantic import ValidationError
 
 from pipeline.errors import StageError, UsageError
 from pipeline.progress import Silent
-from pipeline.student.checkpoint import SHARDS, require_kind
-from pipeline.student.fit import share_of
+from pipeline.student.training.checkpoint import SHARDS, require_kind
+from pipeline.student.training.fit import share_of
 from stages.train import Train
 from tests import tiny_student
 from tests.made import run, work

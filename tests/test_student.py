@@ -9,7 +9,7 @@ from pipeline.errors import StageError, UsageError
 from pipeline.progress import Silent
 from pipeline.rows import Example, Message
 from pipeline.student import load
-from pipeline.student.generate import Limits, generate
+from pipeline.student.answering.generate import Limits, generate
 from pipeline.student.proof import prove_example
 from pipeline.student.text import IGNORED, Encoded, encode, encode_prompt
 from pipeline.weights import embedded_weights

@@ -185,8 +185,8 @@ def test_a_training_killed_by_sigkill_goes_on_to_the_same_weights(
 
 
 def test_what_was_chosen_at_the_first_start_is_kept(student: Path, tmp_path: Path) -> None:
-    from pipeline.student.decision import Decision
-    from pipeline.student.job import Fit
+    from pipeline.student.training.decision import Decision
+    from pipeline.student.training.job import Fit
 
     other = Decision(
         method="lora", learning_rate_factor=10, fit=Fit(micro_batch_size=1), why=("lora: memory was short",)
@@ -212,7 +212,7 @@ def test_a_training_that_was_stopped_after_its_end_is_not_done_again(student: Pa
 
 
 def test_a_checkpoint_that_was_not_written_to_its_end_is_removed(tmp_path: Path) -> None:
-    from pipeline.student.checkpoint import WHOLE, newest_checkpoint
+    from pipeline.student.training.checkpoint import WHOLE, newest_checkpoint
 
     assert newest_checkpoint(tmp_path / "none") is None
     for name, whole in (("checkpoint-9", True), ("checkpoint-10", True), ("checkpoint-11", False)):
@@ -281,7 +281,7 @@ def test_the_rehearsal_of_the_largest_micro_batch_changes_nothing(
 ) -> None:
     from transformers import TrainerCallback
 
-    from pipeline.student import trainer
+    from pipeline.student.training import trainer
 
     student = tiny_student.make(tmp_path / "student")
     config = json.loads((student / "config.json").read_text())
@@ -299,7 +299,7 @@ def test_token_losses_are_those_of_trls_own_head(student: Path) -> None:
     from transformers import AutoModelForCausalLM
     from trl.trainer.utils import add_fused_lm_head
 
-    from pipeline.student.loss import token_losses
+    from pipeline.student.training.loss import token_losses
 
     model = AutoModelForCausalLM.from_pretrained(student)
     ids = torch.arange(3, 27).view(2, 12)
@@ -346,7 +346,7 @@ def test_what_is_merged_is_what_the_weights_of_4_bits_stand_for(student: Path, t
 
 
 def test_each_epoch_holds_every_row_once_and_batches_ignore_length() -> None:
-    from pipeline.student.job import Schedule, training_order
+    from pipeline.student.training.job import Schedule, training_order
 
     how = Schedule(epochs=3, batch_size=8)
     lengths = [n % 7 for n in range(20)]

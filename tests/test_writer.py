@@ -8,11 +8,11 @@ import pytest
 from pipeline.errors import StageError
 from pipeline.progress import Silent
 from pipeline.student import load
-from pipeline.student.generate import Generated, Limits
-from pipeline.student.sampling import Sampling
+from pipeline.student.answering.generate import Generated, Limits
+from pipeline.student.answering.sampling import Sampling
+from pipeline.student.answering.writer import TransformersWriter, backend_of
+from pipeline.student.answering.written import Took, Written
 from pipeline.student.text import encode_prompt
-from pipeline.student.writer import TransformersWriter, backend_of
-from pipeline.student.written import Took, Written
 from tests import tiny_student
 
 TEXTS = [Generated(f"text {number}\nü", number, number == 2) for number in range(5)]

@@ -17,7 +17,7 @@ from typing import Any
 
 from pipeline.errors import StageError
 from pipeline.progress import Progress
-from pipeline.student.job import Fit, Job, OutOfMemory
+from pipeline.student.training.job import Fit, Job, OutOfMemory
 
 ADDRESS = "127.0.0.1"
 LAST_LINE_CHARACTERS = 300
@@ -68,7 +68,7 @@ def _begin(
     """Start a process that ends with the stack."""
     with written.open("w", encoding="utf-8") as log:
         worker = subprocess.Popen(
-            [sys.executable, "-P", "-m", "pipeline.student.worker", str(described)],
+            [sys.executable, "-P", "-m", "pipeline.student.training.worker", str(described)],
             env=environment,
             stdin=subprocess.PIPE,  # closes when this process dies
             stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""One of several processes of a training, as `launch.py` starts them: python -m pipeline.student.worker JOB.json.
+"""One of several processes of a training, as `launch.py` starts them: python -m pipeline.student.training.worker JOB.
 
 Where it stands among them is in its environment, as torchrun would put it there. What it tells goes to its stdout, one
 JSON list a line: the name of a method of `Progress` and its arguments, or the kind of an error, its fact and its hint.
@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 from pipeline.errors import PipelineError
 from pipeline.progress import Progress, Silent
-from pipeline.student.job import Job, OutOfMemory
+from pipeline.student.training.job import Job, OutOfMemory
 
 
 class Told:
@@ -69,7 +69,7 @@ def main(path: Path) -> int:
 def _train(job: Job, progress: Progress) -> None:
     from torch.distributed import destroy_process_group
 
-    from pipeline.student.trainer import train
+    from pipeline.student.training.trainer import train
 
     train(job, progress)
     destroy_process_group()

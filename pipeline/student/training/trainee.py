@@ -13,9 +13,9 @@ from typing import Any, Literal
 import torch
 from transformers import set_seed
 
-from pipeline.student.generate import end_tokens
-from pipeline.student.job import Adapter, Job
+from pipeline.student.answering.generate import end_tokens
 from pipeline.student.load import load_model
+from pipeline.student.training.job import Adapter, Job
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 

@@ -8,13 +8,14 @@ from pipeline.errors import UsageError
 from pipeline.rows import Example
 from pipeline.stage import Rows
 from pipeline.status import size as told_bytes
-from pipeline.student import fit, load
-from pipeline.student.batching import Lengths
-from pipeline.student.decision import Wishes
-from pipeline.student.footprint import Size, size_of
-from pipeline.student.job import Schedule, training_order
-from pipeline.student.machine import Machine, look
+from pipeline.student import load
 from pipeline.student.text import IGNORED, encode
+from pipeline.student.training import fit
+from pipeline.student.training.batching import Lengths
+from pipeline.student.training.decision import Wishes
+from pipeline.student.training.footprint import Size, size_of
+from pipeline.student.training.job import Schedule, training_order
+from pipeline.student.training.machine import Machine, look
 
 MEASURED = 2000
 """Most examples that are tokenised to tell how long they are; of more, an even sample and the longest texts."""

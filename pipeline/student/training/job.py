@@ -91,7 +91,7 @@ class Job(_Part):
 
     @property
     def tokens(self) -> Path:
-        """What it is trained on, as `pipeline/student/tokens.py` wrote it."""
+        """What it is trained on, as `pipeline/student/training/tokens.py` wrote it."""
         return tokens_in(self.folder)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pipeline.progress import Progress
-from pipeline.student.sampling import Sampling, draw
+from pipeline.student.answering.sampling import Sampling, draw
 from pipeline.student.text import turn_end
 
 if TYPE_CHECKING:

@@ -18,17 +18,17 @@ from trl import SFTConfig, SFTTrainer
 
 from pipeline.jsonl import write_jsonl
 from pipeline.progress import Progress
-from pipeline.student.batching import Batching, Lengths
-from pipeline.student.checkpoint import newest_checkpoint, require_kind
-from pipeline.student.collator import collator
-from pipeline.student.job import LOG, MODEL, Fit, Job, OutOfMemory, Schedule, training_order
 from pipeline.student.load import device, free, load_tokenizer
-from pipeline.student.loss import token_losses
-from pipeline.student.rehearsal import Rehearsal, is_out_of_memory
 from pipeline.student.text import IGNORED
-from pipeline.student.tokens import lengths_of, read_tokens, trained_of
-from pipeline.student.trainee import DTYPES, is_sharded, load_trainee, save_trainee
-from pipeline.student.watch import Epochs, Watch
+from pipeline.student.training.batching import Batching, Lengths
+from pipeline.student.training.checkpoint import newest_checkpoint, require_kind
+from pipeline.student.training.collator import collator
+from pipeline.student.training.job import LOG, MODEL, Fit, Job, OutOfMemory, Schedule, training_order
+from pipeline.student.training.loss import token_losses
+from pipeline.student.training.rehearsal import Rehearsal, is_out_of_memory
+from pipeline.student.training.tokens import lengths_of, read_tokens, trained_of
+from pipeline.student.training.trainee import DTYPES, is_sharded, load_trainee, save_trainee
+from pipeline.student.training.watch import Epochs, Watch
 
 
 class StudentTrainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types

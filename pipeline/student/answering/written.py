@@ -8,7 +8,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from pipeline.student.generate import Generated
+from pipeline.student.answering.generate import Generated
 
 MISSING = -1
 

@@ -10,11 +10,11 @@ from math import gcd
 
 from pipeline.errors import UsageError
 from pipeline.status import size as told_bytes
-from pipeline.student.batching import Batching, Lengths
-from pipeline.student.decision import Decision, Wishes
-from pipeline.student.footprint import Dtype, Method, Size, Way, bytes_needed
-from pipeline.student.job import Fit
-from pipeline.student.machine import Machine
+from pipeline.student.training.batching import Batching, Lengths
+from pipeline.student.training.decision import Decision, Wishes
+from pipeline.student.training.footprint import Dtype, Method, Size, Way, bytes_needed
+from pipeline.student.training.job import Fit
+from pipeline.student.training.machine import Machine
 
 ASKED = "as you asked"
 USED_SHARE = 0.9

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.student.footprint import Method
-from pipeline.student.job import Fit
+from pipeline.student.training.footprint import Method
+from pipeline.student.training.job import Fit
 
 
 class Wishes(BaseModel):

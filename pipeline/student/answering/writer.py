@@ -12,10 +12,11 @@ from typing import Any, Literal, Protocol
 
 from pipeline.errors import StageError
 from pipeline.progress import Progress
-from pipeline.student import load, memory
-from pipeline.student.generate import Generated, Generation, Limits, end_tokens, finished
-from pipeline.student.sampling import Sampling
-from pipeline.student.written import Took, Written
+from pipeline.student import load
+from pipeline.student.answering import memory
+from pipeline.student.answering.generate import Generated, Generation, Limits, end_tokens, finished
+from pipeline.student.answering.sampling import Sampling
+from pipeline.student.answering.written import Took, Written
 
 Backend = Literal["vllm", "transformers"]
 

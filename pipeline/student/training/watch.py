@@ -12,9 +12,9 @@ from transformers import TrainerCallback
 
 from pipeline.errors import StageError
 from pipeline.progress import Progress
-from pipeline.student.checkpoint import mark_whole
-from pipeline.student.job import EPOCHS, Job
-from pipeline.student.trainee import save_trainee
+from pipeline.student.training.checkpoint import mark_whole
+from pipeline.student.training.job import EPOCHS, Job
+from pipeline.student.training.trainee import save_trainee
 
 
 class Watch(TrainerCallback):  # type: ignore[misc]  # transformers' types are not followed
