@@ -43,7 +43,7 @@ def recipe(choices: Choices) -> list[Step]:
         ),
         *student(
             choices,
-            Train(model=model, epochs=2, learning_rate=1.5e-4, batch_size=8, micro_batch_size=8),
+            Train(model=model, epochs=2, learning_rate=1.5e-4, batch_size=8),
             "self-distillation/student",
         ),
         Step(
