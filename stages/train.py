@@ -61,8 +61,10 @@ class _Measured:
 class Train(Stage):
     """The fields are the recipe of the training; what is left open about the machine is found out and told."""
 
+    version = 2
     reads = Example
     writes = Example
+    shapes_student = True
     precious = True
     resumes = True
 

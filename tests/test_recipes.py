@@ -70,6 +70,19 @@ def test_with_a_dev_split_every_recipe_chooses_the_epoch_by_it_and_nothing_else(
     assert steps["evaluate"].uses == {"student": "choose"}
 
 
+def test_a_recipe_that_would_train_on_held_out_problems_is_refused(tmp_path: Path) -> None:
+    project = Project(tmp_path, "http://127.0.0.1:9/v1", recipe="own.py")
+    (tmp_path / "own.py").write_text(
+        "from dataclasses import replace\n"
+        "from pipeline.recipes import fine_tune_cot\n"
+        "def recipe(choices):\n"
+        "    steps = fine_tune_cot.recipe(choices)\n"
+        "    return [replace(step, rows=('heldout',)) if step.name == 'solve' else step for step in steps]\n"
+    )
+    done = project.run("plan", "--config", "my.yaml", expect=2)
+    assert "step 'train' would read problems of 'heldout', which are held out" in done.stderr
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_a_recipe_trains_and_evaluates_on_a_cuda_device(method: str, tmp_path: Path, teacher: FakeTeacher) -> None:
