@@ -451,6 +451,6 @@ def test_where_memory_runs_out_less_stands_in_it_at_once_and_the_training_goes_o
     assert losses == pytest.approx(wanted, rel=1e-4)
 
     assert "micro batch 1: 2 was out of memory" in hopeless
-    assert hopeless[-3] == "activation checkpointing: one example at once was out of memory"
+    assert "activation checkpointing: one example at once was out of memory" in hopeless
     assert "tokens at once does not fit into memory" in hopeless[-2]
     assert hopeless[-1].startswith("hint: --set train.method=qlora, or --set train.max_tokens=")
