@@ -76,10 +76,11 @@ def ours(student: str, rows: list[Example], folder: Path) -> float:
 
 def trl(student: str, rows: list[Example], folder: Path, **settings: Any) -> float:
     import torch
-    from datasets import Dataset
+    from datasets import Dataset, disable_progress_bars
     from transformers import PrinterCallback, TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
+    disable_progress_bars()
     clock = Clock()
 
     class Timed(TrainerCallback):  # type: ignore[misc]
