@@ -5,8 +5,7 @@
 The teacher is PaLM (540 billion parameters), whose completions for SVAMP and CommonsenseQA the authors of Distilling
 Step-by-Step published (palm/ under --data); the student is the embedded SmolLM2-135M-Instruct. Each arm and seed is a
 run of the pipeline with recorded replies, in --out: a second call goes on where the first one was stopped, and ends
-with the table. All arms read about the same number of tokens; with --times 4 an arm takes about an hour on two cores
-for SVAMP.
+with the table. All arms read about the same number of tokens; --times multiplies how often.
 """
 
 import argparse
