@@ -17,7 +17,8 @@ from pipeline.report.files import RunFiles, StepFiles
 from pipeline.teacher import dialect
 from pipeline.teacher.accounts import Books
 from pipeline.teacher.keys import Teacher
-from pipeline.teacher.ledger.ledger import Entry, Ledger
+from pipeline.teacher.ledger.entries import Entry
+from pipeline.teacher.ledger.ledger import Ledger
 from pipeline.teacher.prices import PICODOLLARS, Rates
 from pipeline.teacher.replies import reply_of
 

@@ -22,7 +22,8 @@ from pipeline.teacher.batch import api, filling, packing
 from pipeline.teacher.batch.jobs import Job, Jobs, line_of
 from pipeline.teacher.batch.results import Result, read_result
 from pipeline.teacher.batch.room import KEPT_SECONDS, Room
-from pipeline.teacher.ledger.ledger import Intent, Ledger
+from pipeline.teacher.ledger.entries import Intent
+from pipeline.teacher.ledger.ledger import Ledger
 from pipeline.teacher.limits.gate import Clock
 from tests.fake_teacher import Behaviour, FakeTeacher
 from tests.project import Project

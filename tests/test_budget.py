@@ -24,7 +24,8 @@ from pipeline.teacher.accounts import Books
 from pipeline.teacher.budget import Amount, Budget, Caps
 from pipeline.teacher.dialect import Usage
 from pipeline.teacher.keys import Teacher
-from pipeline.teacher.ledger.ledger import Intent, Ledger, Outcome, Sample
+from pipeline.teacher.ledger.entries import Intent, Outcome, Sample
+from pipeline.teacher.ledger.ledger import Ledger
 from pipeline.teacher.ledger.settling import release
 from pipeline.teacher.limits.gate import Clock
 from pipeline.teacher.prices import PICODOLLARS, Rates, rates_of

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.stage import TokenLogprob
 from pipeline.teacher import dialect, logprobs, thoughts
-from pipeline.teacher.ledger.ledger import Entry
+from pipeline.teacher.ledger.entries import Entry
 from pipeline.teacher.replies import reply_of
 
 SHAPES = sorted((Path(__file__).parent / "dialects").glob("*.json"))

@@ -16,7 +16,8 @@ from pipeline.stage import Request
 from pipeline.teacher import dialect
 from pipeline.teacher.disk import network_kind
 from pipeline.teacher.keys import Teacher, address, record_of
-from pipeline.teacher.ledger.ledger import Intent, Ledger, Outcome, Sample
+from pipeline.teacher.ledger.entries import Intent, Outcome, Sample
+from pipeline.teacher.ledger.ledger import Ledger
 
 URL = "https://api.example.com/v1"
 ASKED = Request(messages=(Message(role="user", content="What is 4 + 3?"),), temperature=0.7, max_tokens=100, seed=1)

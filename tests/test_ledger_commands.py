@@ -18,7 +18,8 @@ from pipeline.lock import hold
 from pipeline.teacher.accounts import Books
 from pipeline.teacher.budget import Amount, Caps
 from pipeline.teacher.dialect import Usage
-from pipeline.teacher.ledger.ledger import Intent, Ledger, Outcome, Sample
+from pipeline.teacher.ledger.entries import Intent, Outcome, Sample
+from pipeline.teacher.ledger.ledger import Ledger
 from tests.fake_teacher import FakeTeacher
 from tests.project import Project
 

@@ -48,6 +48,7 @@ MOST_TOKENS = 100_000_000
 
 TOO_LARGE = re.compile(r"request too large|too large for|must be reduced", re.IGNORECASE)
 """A 429 that says this is about one request, which no waiting lets in."""
+
 DATES_FROM = 1e9
 """Retry-After above this is no number of seconds."""
 

@@ -12,7 +12,8 @@ from pipeline.stage import Conversation, R, Reply, Request, RowT, canonical_json
 from pipeline.teacher.filling import grouped
 from pipeline.teacher.halt import Halt, HaltedError
 from pipeline.teacher.keys import Teacher, Wanted, messages_of
-from pipeline.teacher.ledger.ledger import Entry, Intent, Ledger, Outcome, Sample
+from pipeline.teacher.ledger.entries import Entry, Intent, Outcome, Sample
+from pipeline.teacher.ledger.ledger import Ledger
 from pipeline.teacher.recording import Recording, recording_of, told
 from pipeline.teacher.replies import Replies, reply_of
 

@@ -7,7 +7,8 @@ from typing import Any
 from pipeline.stage import Conversation, R, Reply
 from pipeline.teacher import dialect, logprobs
 from pipeline.teacher.keys import Teacher, Wanted
-from pipeline.teacher.ledger.ledger import Entry, Ledger
+from pipeline.teacher.ledger.entries import Entry
+from pipeline.teacher.ledger.ledger import Ledger
 
 
 class Replies:

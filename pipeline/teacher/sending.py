@@ -16,7 +16,8 @@ from pipeline.teacher import dialect
 from pipeline.teacher.budget import Amount, Budget, told
 from pipeline.teacher.halt import Halt, HaltedError, together
 from pipeline.teacher.keys import Wanted, messages_of
-from pipeline.teacher.ledger.ledger import Intent, Ledger, Outcome, Sample
+from pipeline.teacher.ledger.entries import Intent, Outcome, Sample
+from pipeline.teacher.ledger.ledger import Ledger
 from pipeline.teacher.limits.gate import Gate
 from pipeline.teacher.limits.headers import is_busy
 from pipeline.teacher.limits.limits import Change

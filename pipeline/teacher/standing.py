@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pipeline.errors import TeacherError
 from pipeline.teacher.dialect import Verdict
 from pipeline.teacher.keys import Teacher, address
-from pipeline.teacher.ledger.ledger import Sample
+from pipeline.teacher.ledger.entries import Sample
 from pipeline.teacher.limits.limits import Change, Limits
 from pipeline.teacher.manner import Manner
 from pipeline.teacher.retrying import MOST_WAIT_SECONDS

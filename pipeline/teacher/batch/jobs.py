@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pipeline.teacher.batch.api import ENDPOINT
-from pipeline.teacher.ledger.ledger import Intent, Ledger, add_intent, pack
+from pipeline.teacher.ledger.entries import Intent
+from pipeline.teacher.ledger.ledger import Ledger, add_intent, pack
 
 LINE_ENDS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085"))
 """Characters of a text that a careless reader takes for the end of a line, and the same as JSON may write them."""

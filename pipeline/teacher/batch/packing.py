@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from pipeline.teacher.batch.queue import BatchQueue
-from pipeline.teacher.ledger.ledger import Intent
+from pipeline.teacher.ledger.entries import Intent
 from pipeline.teacher.sending import Sender
 
 MOST_REQUESTS = 50_000

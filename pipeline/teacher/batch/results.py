@@ -10,7 +10,8 @@ from typing import BinaryIO, TypeVar
 from pipeline.teacher import dialect
 from pipeline.teacher.batch.jobs import Rest, Waiting
 from pipeline.teacher.budget import Amount, Budget, told
-from pipeline.teacher.ledger.ledger import Ledger, Outcome, Sample
+from pipeline.teacher.ledger.entries import Outcome, Sample
+from pipeline.teacher.ledger.ledger import Ledger
 from pipeline.teacher.prices import Rates, usd
 from pipeline.teacher.sending import FREE
 from pipeline.teacher.standing import Standing

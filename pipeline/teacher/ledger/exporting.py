@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from pipeline.teacher import dialect
 from pipeline.teacher.accounts import Books
-from pipeline.teacher.ledger.ledger import Entry, Ledger
+from pipeline.teacher.ledger.entries import Entry
+from pipeline.teacher.ledger.ledger import Ledger
 from pipeline.teacher.prices import usd
 from pipeline.teacher.replies import reply_of
 

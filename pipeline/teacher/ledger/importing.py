@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.choices import first_fault
 from pipeline.errors import UsageError
-from pipeline.teacher.ledger.ledger import Kind, Ledger, pack
+from pipeline.teacher.ledger.entries import Kind
+from pipeline.teacher.ledger.ledger import Ledger, pack
 
 BATCHES = "INSERT OR IGNORE INTO batches VALUES (NULL, ?, ?, ?, ?, ?, ?)"
 SAMPLES = """
