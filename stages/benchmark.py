@@ -4,7 +4,8 @@ Reads   nothing; the student of the step that plays `student`
 Writes  Score, one a model, task and metric; no drops. Beside them benchmarks.json, the comparisons; base.json and
         student.json, what lm-eval wrote; base_samples.jsonl and student_samples.jsonl, every answer
 Source  Gao et al., "The Language Model Evaluation Harness", doi:10.5281/zenodo.12608602
-Differs greedy and batched as lm-eval is: with another batch_size the last digits of a likelihood may differ
+Differs greedy and batched as lm-eval is: with another batch_size the last digits of a likelihood may differ. What a
+        model writes is judged without its thoughts, up to `</think>`
 """
 
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ MODELS: tuple[Literal["base", "student"], ...] = ("base", "student")
 class Benchmark(Stage):
     """Both models get the same tasks, settings and seed. A stopped step goes on with the model that it was at."""
 
+    version = 2
     writes = Score
     resumes = True
 
@@ -41,6 +43,9 @@ class Benchmark(Stage):
     """Questions of each task, from its beginning; None takes all."""
     num_fewshot: int | None = Field(default=None, ge=0)
     """Examples shown before a question; None takes each task's own number, and a task that sets 0 keeps it."""
+    max_new_tokens: int | None = Field(default=None, ge=1)
+    """Most tokens that are written for a question, thoughts included; None takes each task's own number, which is 256
+    where it names none: too few for a student that thinks."""
     batch_size: int = Field(default=8, ge=1)
     """Requests that are answered side by side."""
     apply_chat_template: bool | None = None
@@ -77,6 +82,7 @@ class Benchmark(Stage):
             include_path=str(work.base / self.include_path) if self.include_path else None,
             num_fewshot=self.num_fewshot,
             limit=self.limit,
+            max_new_tokens=self.max_new_tokens,
             batch_size=self.batch_size,
             apply_chat_template=self._as_chat(weights["student"]),
             seed=self.seed,

@@ -56,6 +56,7 @@ class Candidate:
 class Choose(Stage):
     """The best at greedy decoding; of equals the one that was trained for fewer epochs, then by the steps' names."""
 
+    version = 2
     reads = Problem
     writes = Attempt
     resumes = True

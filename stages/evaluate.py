@@ -49,7 +49,7 @@ class Asking:
 class Evaluate(Stage):
     """The same problems and the same decoding for all of them; the step of the trained student is used as `student`."""
 
-    version = 3
+    version = 4
     reads = Problem
     writes = Prediction
     resumes = True
@@ -73,7 +73,7 @@ class Evaluate(Stage):
     top_p: float = Field(default=1.0, gt=0, le=1)
     """Tokens are drawn among the likeliest that have this much of the probability together; 1 takes all."""
     max_new_tokens: int = Field(default=256, ge=1)
-    """Most tokens that the base model and the student write for one problem."""
+    """Most tokens that the base model and the student write for one problem, within what the model takes at all."""
     batch_size: int = Field(default=32, ge=1)
     """Most texts that they write side by side; changes speed and memory. vLLM sees to that itself."""
     seed: int = Field(default=0, ge=0)
@@ -111,6 +111,8 @@ class Evaluate(Stage):
                 measured[name].append(measure(problem, predictions))
                 yield from predictions
             timings[name] = written.timing()
+            if name == "teacher":  # whose replies the ledger may have had, and then they took no time
+                timings[name]["tokens_per_second"] = None
         write_json(work.folder / "scores.json", scores(measured))
         write_json(work.folder / "timings.json", timings)
         shutil.rmtree(work.folder / WRITTEN)
@@ -146,7 +148,7 @@ class Evaluate(Stage):
         if not all(one.is_whole for one in written.values()):
             writer = load_writer(weights, backend, self.batch_size, work.progress)
             for name, how in asking.items():
-                each = [encode_prompt(writer.tokenizer, _messages(row, how.prompt, work)) for row in problems]
+                each = [_encoded(writer.tokenizer, _messages(row, how.prompt, work)) for row in problems]
                 prompts = [prompt for prompt in each for _ in range(self.samples)]
                 writer.write(prompts, how.limits, self._sampling(problems), written[name])
             writer.close()
@@ -222,6 +224,17 @@ def _messages(problem: Problem, prompt: str | None, work: Work) -> tuple[Message
     if prompt is None:
         return (Message(role="user", content=fields["question"]),)
     return work.prompt(prompt).asked.render(fields)
+
+
+def _encoded(tokenizer: Any, turns: tuple[Message, ...]) -> list[int]:
+    """The tokens of a prompt; where the template refuses a system turn, its words open the turn after it."""
+    if len(turns) < 2 or turns[0].role != "system":
+        return encode_prompt(tokenizer, turns)
+    try:
+        return encode_prompt(tokenizer, turns)
+    except StageError:
+        opening = Message(role="user", content=f"{turns[0].content}\n\n{turns[1].content}")
+        return encode_prompt(tokenizer, (opening, *turns[2:]))
 
 
 def _as_generated(reply: Reply) -> Generated:

@@ -13,6 +13,7 @@ from pipeline.benchmarks import Results, compared
 from pipeline.errors import StageError, UsageError
 from pipeline.rows import Score
 from pipeline.statistics import paired_gain
+from pipeline.student.text import encode
 from stages.benchmark import Benchmark
 from tests import tiny_student
 from tests.fake_teacher import FakeTeacher
@@ -253,6 +254,33 @@ def test_what_lm_eval_cannot_run_is_told_with_its_last_line(made: Path, tmp_path
     broken = Benchmark(model=str(made / "base"), tasks=("broken.yaml",))
     with pytest.raises(StageError, match=r"lm-eval stopped: .*absent"):
         run(broken, [], work(tmp_path, uses={"student": made / "train"}))
+
+
+@pytest.mark.long
+def test_a_student_that_thinks_is_given_room_for_it_and_judged_by_what_comes_after(tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    write_tasks(tmp_path / "tasks")
+    student = tiny_student.make(tmp_path / "train" / "model")
+    tiny_student.make(tmp_path / "base")
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(student), AutoTokenizer.from_pretrained(student)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    thinking = tiny_student.example("t", "What is 4 + 1? The answer is", "<think>\nIt is 6.\n</think>\n5")
+    text = encode(tokenizer, thinking)
+    for _ in range(60):
+        model(input_ids=torch.tensor([text.input_ids]), labels=torch.tensor([text.labels])).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.save_pretrained(student)
+    told = yaml.safe_load((tmp_path / "tasks" / "alone.yaml").read_text())
+    told["generation_kwargs"]["until"] = ["Question:"]
+    (tmp_path / "tasks" / "alone.yaml").write_text(yaml.safe_dump(told))
+    roomy = Benchmark(model="base", tasks=("tasks/alone.yaml",), max_new_tokens=60)
+    run(roomy, [], work(tmp_path, uses={"student": tmp_path / "train"}))
+    answers = samples(tmp_path, "student", "alone")
+    assert [answer["resps"] for answer in answers] == [[["5"]]] * QUESTIONS
+    assert sum(answer["exact_match"] for answer in answers) == 1
 
 
 RECIPE = """

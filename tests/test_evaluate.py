@@ -105,6 +105,7 @@ def test_a_student_that_learnt_is_counted_right_and_its_gain_is_proven(
     assert timings["student"]["tokens_per_second"] > 0
     assert timings["student"]["peak_memory_bytes"] > 10_000_000
     assert timings["teacher"]["peak_memory_bytes"] is None
+    assert timings["teacher"]["tokens_per_second"] is None  # they may all come from the ledger, in no time
 
 
 def test_the_rows_and_scores_are_the_same_bytes_again(base: Path, trained: Path, tmp_path: Path) -> None:
@@ -142,6 +143,21 @@ def test_the_student_is_asked_with_its_prompt_up_to_its_own_turn(
         Evaluate(model=str(base), max_new_tokens=8, student_prompt=prompts["student_prompt"]), tmp_path, trained
     )
     assert [row.text for row in by_file] == [row.text for row in alone]
+
+
+def test_a_teachers_prompt_with_a_system_turn_is_put_to_a_base_whose_template_has_none(tmp_path: Path) -> None:
+    refusal = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system turn') }}{% endif %}"
+    base = tiny_student.make(tmp_path / "base", refusal + tiny_student.TEMPLATE)
+    tiny_student.make(tmp_path / "train" / "model", refusal + tiny_student.TEMPLATE)
+    (tmp_path / "turn.txt").write_text("<<system>>\nBe brief.\n<<user>>\n{{question}}\n")
+    (tmp_path / "folded.txt").write_text("<<user>>\nBe brief.\n\n{{question}}\n")
+    texts = []
+    for name in ("turn.txt", "folded.txt"):
+        stage = Evaluate(model=str(base), teacher="main", teacher_prompt=name, max_new_tokens=6)
+        made, found = evaluated(stage, tmp_path, tmp_path / "train")
+        assert "base_few_shot" in found["models"]
+        texts.append([row.text for row in made if row.model == "base_few_shot"])
+    assert texts[0] == texts[1]
 
 
 @pytest.mark.parametrize("lost", ["refused", "teacher_error"])

@@ -72,6 +72,59 @@ def test_a_prompt_that_is_continued_several_times_is_read_once(model: Any, token
     assert read[1] == 8
 
 
+SMALL: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 16,
+    "max_position_embeddings": 256,
+}
+WINDOWED = {"sliding_window": 8}
+RECURRENT = {"linear_num_value_heads": 2, "linear_num_key_heads": 1, "linear_key_head_dim": 16}
+CONVOLVED = {"layer_types": ["conv", "full_attention", "conv", "conv"], "block_auto_adjust_ff_dim": False}
+
+
+def model_of(kind: str, **more: Any) -> Any:
+    """A model of another family, of random weights that speak up."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(kind, vocab_size=400, bos_token_id=None, eos_token_id=None, **{**SMALL, **more})
+    model = AutoModelForCausalLM.from_config(config).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.dim() > 1:
+                weight.normal_(0, 0.25)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"), [("mistral", WINDOWED), ("qwen3_5_text", RECURRENT), ("lfm2", CONVOLVED), ("gpt2", {})]
+)
+def test_students_of_every_kind_write_side_by_side_what_they_write_alone(
+    tokenizer: Any, kind: str, more: dict[str, Any]
+) -> None:
+    model = model_of(kind, **more)
+    chance = random.Random(0)
+    begin = [chance.randrange(10, 400) for _ in range(12)]
+    prompts = [begin + [chance.randrange(10, 400) for _ in range(length)] for length in (3, 14, 3, 7)]
+    prompts += prompts[:1]  # continued twice
+    limits = Limits(10, stop=("a",))
+    alone = [generate(model, tokenizer, [prompt], limits, 1, Silent())[0] for prompt in prompts]
+    assert len({text.text for text in alone}) == 4
+    assert generate(model, tokenizer, prompts, limits, 5, Silent()) == alone
+
+
+def test_a_text_ends_where_the_model_takes_no_more(tokenizer: Any) -> None:
+    model = model_of("gpt2", max_position_embeddings=24)
+    prompts = [[*range(10, 10 + length)] for length in (4, 20, 23)]
+    texts = generate(model, tokenizer, prompts, Limits(12), 3, Silent())
+    assert [(text.tokens, text.cut) for text in texts] == [(12, True), (4, True), (1, True)]
+
+
 def test_at_a_temperature_near_zero_the_likeliest_is_drawn(model: Any, tokenizer: Any) -> None:
     prompts = prompts_of(tokenizer, 4)
     generation = Generation(model, tokenizer, prompts, LIMITS, Sampling(1e-6, 1.0, range(4)))

@@ -67,6 +67,8 @@ def test_with_a_dev_split_every_recipe_chooses_the_epoch_by_it_and_nothing_else(
     assert steps["load"].uses == {"heldout": "heldout", "dev": "dev"}
     assert steps["train"].stage.keep_epochs  # type: ignore[attr-defined]
     assert (steps["choose"].rows, steps["choose"].uses) == (("dev",), {"student": "train"})
+    room = [steps[name].stage.max_new_tokens for name in ("choose", "evaluate")]  # type: ignore[attr-defined]
+    assert room[0] == room[1]
     assert steps["evaluate"].uses == {"student": "choose"}
 
 

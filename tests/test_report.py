@@ -454,6 +454,18 @@ def test_several_sets_of_several_samples_are_shown_apart_with_what_they_took(tmp
     assert lines[-1].startswith("By set: gained on sums<&>")
 
 
+def test_several_sets_are_shown_without_a_teacher_too(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path)
+    sample_several(folder)
+    found = json.loads((folder / "evaluate" / "scores.json").read_text(encoding="utf-8"))
+    for of in (found, *found["sets"].values()):
+        of["models"].pop("teacher", None)
+    change(folder / "evaluate" / "scores.json", models=found["models"], sets=found["sets"], to_teacher=None)
+    page = report(folder)
+    first = page.texts.index("sums<&>", page.texts.index("By set"))
+    assert page.texts[first : first + 5] == ["sums<&>", "150", "30.0 %", "35.0 %", "+5.0"]
+
+
 def test_of_several_samples_the_first_ones_make_the_contrasts(tmp_path: Path) -> None:
     folder = run_folder(tmp_path)
     before = contrasts(RunFiles.read(folder), RunFiles.read(folder).of_stage("evaluate")[0], "base_few_shot")

@@ -1,5 +1,6 @@
 """Writers of many texts, and the file that a killed one goes on from."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from pipeline.progress import Silent
 from pipeline.student import load
 from pipeline.student.answering.generate import Generated, Limits
 from pipeline.student.answering.sampling import Sampling
-from pipeline.student.answering.writer import TransformersWriter, backend_of
+from pipeline.student.answering.writer import TransformersWriter, VllmWriter, backend_of
 from pipeline.student.answering.written import Took, Written
 from pipeline.student.text import encode_prompt
 from tests import tiny_student
@@ -121,6 +122,30 @@ def test_any_other_fault_of_the_model_is_not_taken_for_a_lack_of_memory(folder: 
     refuse_above(writer, 0, "a bug")
     with pytest.raises(RuntimeError, match="a bug"):
         writer.write(UNLIKE, Limits(6), None, Written(tmp_path / "written", 4, "test"))
+
+
+def test_a_prompt_that_leaves_no_room_has_an_empty_text_that_was_cut_and_the_others_are_written(
+    folder: Path, tmp_path: Path
+) -> None:
+    heard = Heard()
+    writer = TransformersWriter(load.Weights(str(folder)), 4, heard)
+    written = Written(tmp_path / "written", 3, "test")
+    writer.write([[5] * 512, [5, 6], [5] * 600], Limits(3), None, written)
+    empty = Generated("", 0, True)
+    first, second, third = written
+    assert (first, third) == (empty, empty) and second.tokens == 3
+    told = "2 of 3 prompts fill the 512 tokens that the model takes: their texts are empty, and count as cut"
+    assert heard.said == [told]
+    assert sum(heard.counts) == 3
+    whole = Written(tmp_path / "all", 1, "test")
+    writer.write([[5] * 512], Limits(3), None, whole)
+    assert list(whole) == [empty]
+
+
+def test_a_vllm_that_cannot_be_imported_is_a_told_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    with pytest.raises(StageError, match="vLLM cannot load"):
+        VllmWriter(load.Weights(str(folder)), Silent())
 
 
 def test_without_vllm_and_a_cuda_device_transformers_writes(folder: Path) -> None:

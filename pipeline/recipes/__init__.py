@@ -19,19 +19,25 @@ def problems(choices: Choices) -> list[Step]:
     return [*steps, Step("load", Load(sources=data.train, limit=data.limit), uses=uses)]
 
 
-def student(choices: Choices, train: Train, prompt: str) -> list[Step]:
+def student(choices: Choices, train: Train, prompt: str, max_new_tokens: int) -> list[Step]:
     """Train, and with a dev split keep the epoch after which the student answers most of it.
 
     Args:
         choices: the user's.
         train: reads the step `assemble`.
         prompt: what the student was trained on, for the dev problems.
+        max_new_tokens: most that it writes for one of them: as many as `evaluate` gives it.
     """
     if choices.data.dev is None:
         return [Step("train", train, rows=("assemble",))]
     return [
         Step("train", train.model_copy(update={"keep_epochs": True}), rows=("assemble",)),
-        Step("choose", Choose(student_prompt=prompt), rows=("dev",), uses={"student": "train"}),
+        Step(
+            "choose",
+            Choose(student_prompt=prompt, max_new_tokens=max_new_tokens),
+            rows=("dev",),
+            uses={"student": "train"},
+        ),
     ]
 
 

@@ -37,6 +37,7 @@ def recipe(choices: Choices) -> list[Step]:
             choices,
             Train(model=model, epochs=10, learning_rate=5e-5, schedule="constant", batch_size=64),
             "answer-only/student",
+            max_new_tokens=256,
         ),
         Step(
             "evaluate",

@@ -44,6 +44,7 @@ def recipe(choices: Choices) -> list[Step]:
             choices,
             Train(model=model, loss="row", epochs=10, learning_rate=5e-5, schedule="constant", batch_size=64),
             "distilling-step-by-step/label",
+            max_new_tokens=256,
         ),
         Step(
             "evaluate",

@@ -49,6 +49,7 @@ def recipe(choices: Choices) -> list[Step]:
             choices,
             Train(model=model, epochs=20, learning_rate=3e-4, schedule="constant", batch_size=8),
             "fine-tune-cot/student",
+            max_new_tokens=512,
         ),
         Step(
             "evaluate",

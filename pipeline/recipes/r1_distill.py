@@ -45,6 +45,7 @@ def recipe(choices: Choices) -> list[Step]:
             choices,
             Train(model=model, epochs=3, learning_rate=1e-4, schedule="cosine", batch_size=64),
             "r1-distill/student",
+            max_new_tokens=8192,
         ),
         Step(
             "evaluate",

@@ -45,6 +45,7 @@ def recipe(choices: Choices) -> list[Step]:
             choices,
             Train(model=model, epochs=2, learning_rate=1.5e-4, batch_size=8),
             "self-distillation/student",
+            max_new_tokens=48,
         ),
         Step(
             "evaluate",

@@ -37,7 +37,9 @@ def recipe(choices: Choices) -> list[Step]:
         Step("select", Select(), rows=("filter",)),
         Step("decontaminate", Decontaminate(), rows=("select",), uses={"heldout": "heldout"}),
         Step("assemble", Assemble(prompt="star/student", student=model, terms=choices.terms), rows=("decontaminate",)),
-        *student(choices, Train(model=model, epochs=3, learning_rate=2e-5, batch_size=8), "star/student"),
+        *student(
+            choices, Train(model=model, epochs=3, learning_rate=2e-5, batch_size=8), "star/student", max_new_tokens=512
+        ),
         Step(
             "evaluate",
             Evaluate(

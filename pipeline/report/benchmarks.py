@@ -32,11 +32,12 @@ def benchmarks_of(run: RunFiles) -> list[dict[str, Any]]:
 
 def _asked(fields: Mapping[str, Any], told: Mapping[str, Any]) -> str:
     """How lm-eval was told to ask, in a line."""
-    shots = fields.get("num_fewshot")
+    shots, tokens = fields.get("num_fewshot"), fields.get("max_new_tokens")
     return ", ".join(
         [
             f"lm-eval {told['lm_eval']}",
             f"examples shown: {'as each task says' if shots is None else shots}",
+            f"tokens written at most: {'as each task says, else 256' if tokens is None else tokens}",
             "as a chat turn" if told["apply_chat_template"] else "without a chat template",
         ]
     )

@@ -24,6 +24,8 @@ from pipeline.student import load
 
 EXAM = "exam.json"
 """What is to be measured, while it is."""
+THOUGHT = "</think>"
+"""What comes before it is no answer."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Exam:
     """Folder of further tasks; None has none."""
     num_fewshot: int | None
     limit: int | None
+    max_new_tokens: int | None
     batch_size: int
     apply_chat_template: bool
     seed: int
@@ -150,8 +153,15 @@ def _results(exam: Exam, answered: Callable[[], None]) -> Iterator[tuple[str, di
             task.set_fewshot_seed(seed=exam.seed)
             if exam.num_fewshot is not None and task.get_config("num_fewshot") != 0:
                 task.set_config(key="num_fewshot", value=exam.num_fewshot)
+            if exam.max_new_tokens is not None and task.get_config("output_type") == "generate_until":
+                task.set_config(key="generation_kwargs", value={"max_gen_toks": exam.max_new_tokens}, update=True)
         model = load.load_model(weights, load.fast_dtype())
-        harness = HFLM(pretrained=model, tokenizer=load.load_tokenizer(weights), batch_size=exam.batch_size)
+        harness = HFLM(
+            pretrained=model,
+            tokenizer=load.load_tokenizer(weights),
+            batch_size=exam.batch_size,
+            think_end_token=THOUGHT,
+        )
         harness.set_cache_hook(_Count(answered))
         yield (
             name,

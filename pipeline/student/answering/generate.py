@@ -33,7 +33,7 @@ class Generated:
 
 @dataclass(frozen=True)
 class Limits:
-    """Where a text ends, besides at a token that ends it."""
+    """Where a text ends, besides at a token that ends it, and where the model takes no more."""
 
     max_new_tokens: int
     stop: tuple[str, ...] = ()
@@ -68,13 +68,19 @@ def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     return frozenset(token for token in every if token is not None)
 
 
+def window_of(model: Any) -> int | None:
+    """The longest text that a loaded model takes, in tokens, prompt included; None where nothing bounds it."""
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None)
+
+
 class Generation:
     """Prompts that one model continues, batch by batch.
 
     Args:
         model: a causal language model in evaluation mode.
         tokenizer: its tokenizer.
-        prompts: their tokens, none empty; one that stands there k times is continued k times.
+        prompts: their tokens, none empty; one that stands there k times is continued k times. Those that `batches` is
+            asked for are shorter than the model's window.
         limits: where a text ends.
         sampling: how tokens are drawn; None takes the likeliest.
     """
@@ -90,8 +96,11 @@ class Generation:
         self._model, self._tokenizer, self._prompts = model, tokenizer, prompts
         self._limits, self._sampling = limits, sampling
         self._ends = end_tokens(model, tokenizer)
+        self._window = window_of(model)
         self._shared = _shared_beginning(prompts)
         self._prefix = self._read_shared() if self._shared else None
+        if self._prefix is None:
+            self._shared = []
 
     def batches(self, size: int, done: Container[int] = ()) -> Iterator[list[int]]:
         """The numbers of the prompts that belong together, the longest first: what memory cannot hold shows at once.
@@ -122,13 +131,16 @@ class Generation:
     def _write(self, batch: Sequence[int], end: Callable[[int], None]) -> list[list[int]]:
         choose = self._chooser(batch)
         texts = self._begin(batch)
+        most = [self._most(number) for number in batch]
         alive = list(range(len(batch)))
         written: list[list[int]] = [[] for _ in batch]
         while True:
             chosen = choose(texts.logits, alive)
             for position, token in zip(alive, chosen.tolist(), strict=True):
                 written[position].append(token)
-            going = [row for row, position in enumerate(alive) if not self._has_ended(written[position])]
+            going = [
+                row for row, position in enumerate(alive) if not self._has_ended(written[position], most[position])
+            ]
             if len(going) < len(alive):
                 end(len(alive) - len(going))
             if not going:
@@ -168,14 +180,25 @@ class Generation:
         return texts
 
     def _read_shared(self) -> Any:
+        """What the model keeps of the shared beginning; None where padding behind it would change what follows.
+
+        A window counts padding as it counts text, and a recurrent state goes through it.
+        """
         import torch
+        from transformers.cache_utils import DynamicLayer
 
         with torch.inference_mode():
             ids = torch.tensor([self._shared], device=self._model.device)
-            return self._model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
+            cache = self._model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
+        return cache if all(type(layer) is DynamicLayer for layer in cache.layers) else None
 
-    def _has_ended(self, ids: list[int]) -> bool:
-        if ids[-1] in self._ends or len(ids) >= self._limits.max_new_tokens:
+    def _most(self, number: int) -> int:
+        """Tokens that the text of this prompt can have."""
+        most = self._limits.max_new_tokens
+        return most if self._window is None else min(most, self._window - len(self._prompts[number]))
+
+    def _has_ended(self, ids: list[int], most: int) -> bool:
+        if ids[-1] in self._ends or len(ids) >= most:
             return True
         if not self._limits.stop:
             return False
@@ -216,7 +239,7 @@ class _Texts:
 
         kept = torch.tensor(rows, dtype=torch.long, device=self.mask.device)
         self.mask, self.logits, self._next = self.mask[kept], self.logits[kept], self._next[kept]
-        self.cache.batch_select_indices(kept)
+        self.cache.reorder_cache(kept)  # of its ways to select rows, the one that layers of every kind have
 
     def _forward(self, ids: "torch.Tensor", positions: "torch.Tensor") -> None:
         output = self.model(

@@ -14,7 +14,7 @@ from pipeline.errors import StageError
 from pipeline.progress import Progress
 from pipeline.student import load
 from pipeline.student.answering import memory
-from pipeline.student.answering.generate import Generated, Generation, Limits, end_tokens, finished
+from pipeline.student.answering.generate import Generated, Generation, Limits, end_tokens, finished, window_of
 from pipeline.student.answering.sampling import Sampling
 from pipeline.student.answering.written import Took, Written
 
@@ -33,6 +33,8 @@ class Writer(Protocol):
         self, prompts: Sequence[Sequence[int]], limits: Limits, sampling: Sampling | None, written: Written
     ) -> None:
         """Continue the prompts whose texts are missing, and put them there batch by batch.
+
+        A prompt that leaves the model no room gets an empty text, cut.
 
         Args:
             prompts: their tokens, none empty, by the numbers that their texts have in `written`.
@@ -88,6 +90,9 @@ class TransformersWriter:
         self, prompts: Sequence[Sequence[int]], limits: Limits, sampling: Sampling | None, written: Written
     ) -> None:
         """See `Writer`."""
+        _leave_empty(prompts, window_of(self._model), written, self._progress)
+        if written.is_whole:
+            return
         generation = Generation(self._model, self.tokenizer, prompts, limits, sampling)
         parts = deque(generation.batches(self.batch_size, done=written))
         while parts:
@@ -146,13 +151,14 @@ class VllmWriter:
     def __init__(self, weights: load.Weights, progress: Progress) -> None:
         os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")  # stdout is data
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-        from vllm import LLM
-
         self.tokenizer = load.load_tokenizer(weights)
         self._progress = progress
         try:
-            self._llm = LLM(model=weights.name, revision=weights.revision, dtype=_dtype_name())
-        except (OSError, RuntimeError, ValueError) as error:
+            from vllm import LLM  # built for another torch or CUDA, it cannot be imported
+
+            revision = weights.revision
+            self._llm = LLM(model=weights.name, revision=revision, tokenizer_revision=revision, dtype=_dtype_name())
+        except (ImportError, OSError, RuntimeError, ValueError) as error:
             raise StageError(
                 f"vLLM cannot load {weights.name}: {str(error).strip().splitlines()[0][:200]}",
                 "free the device's memory, or pip uninstall vllm: transformers writes then",
@@ -163,6 +169,7 @@ class VllmWriter:
         self, prompts: Sequence[Sequence[int]], limits: Limits, sampling: Sampling | None, written: Written
     ) -> None:
         """See `Writer`."""
+        _leave_empty(prompts, self._llm.llm_engine.model_config.max_model_len, written, self._progress)
         missing = [number for number in range(len(prompts)) if number not in written]
         for start in range(0, len(missing), CHUNK):
             chunk = missing[start : start + CHUNK]
@@ -174,8 +181,7 @@ class VllmWriter:
             )
             ids = [list(output.outputs[0].token_ids) for output in outputs]
             texts = [finished(self.tokenizer, one, self._ends, limits) for one in ids]
-            took = Took(time.monotonic() - began, len(chunk), None)
-            written.add(list(zip(chunk, texts, strict=True)), took)
+            written.add(list(zip(chunk, texts, strict=True)), Took(time.monotonic() - began))
             self._progress.advance(len(chunk))
 
     def close(self) -> None:
@@ -197,6 +203,18 @@ class VllmWriter:
         return SamplingParams(
             **drawn, max_tokens=limits.max_new_tokens, stop=list(limits.stop), stop_token_ids=sorted(self._ends)
         )
+
+
+def _leave_empty(prompts: Sequence[Sequence[int]], window: int | None, written: Written, progress: Progress) -> None:
+    """Write nothing behind prompts that are as long as all that the model takes."""
+    if window is None:
+        return
+    full = [number for number, prompt in enumerate(prompts) if len(prompt) >= window and number not in written]
+    if full:
+        told = f"{len(full)} of {len(prompts)} prompts fill the {window:,} tokens that the model takes"
+        progress.say(f"{told}: their texts are empty, and count as cut")
+        written.add([(number, Generated("", 0, True)) for number in full], Took(0.0))
+        progress.advance(len(full))
 
 
 def _dtype_name() -> str:
