@@ -5,8 +5,8 @@ Writes  Example, those it was trained on; drops carry too_long. Beside them mode
         fit.json (how it was fitted to the machine, and why) and, where they are kept, epochs/epoch-1/ and so on
 Source  full fine-tuning; LoRA: Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models", arXiv:2106.09685;
         QLoRA: Dettmers et al. 2023, "QLoRA: Efficient Finetuning of Quantized LLMs", arXiv:2305.14314; the tenfold
-        learning rate of adapters: Schulman et al. 2025, "LoRA Without Regret", Thinking Machines Lab, and Biderman et
-        al. 2024, "LoRA Learns Less and Forgets Less", arXiv:2405.09673, section 4.5
+        learning rate of adapters: Schulman et al. 2025, "LoRA Without Regret", Thinking Machines Lab (Biderman et al.
+        2024, "LoRA Learns Less and Forgets Less", arXiv:2405.09673, took four and ten times as high a one to instruct)
 """
 
 import shutil
@@ -20,6 +20,7 @@ from pydantic import Field, model_validator
 
 from pipeline.errors import PipelineError, StageError
 from pipeline.jsonl import write_json
+from pipeline.progress import Progress
 from pipeline.rows import Dropped, Example
 from pipeline.stage import Rows, Stage, Work
 from pipeline.student import load
@@ -56,6 +57,29 @@ class _Measured:
 
     tokens: "array[int]" = field(default_factory=lambda: array("l"))
     trained: "array[int]" = field(default_factory=lambda: array("l"))
+
+
+@dataclass
+class _Steps:
+    """A progress on which a training may begin again: what it did before is not counted twice."""
+
+    shown: Progress
+    done: int = 0
+
+    def total(self, count: int) -> None:
+        self.shown.total(count)
+        if self.done:
+            self.advance(-self.done)
+
+    def advance(self, count: int = 1) -> None:
+        self.done += count
+        self.shown.advance(count)
+
+    def note(self, **figures: float | str) -> None:
+        self.shown.note(**figures)
+
+    def say(self, line: str) -> None:
+        self.shown.say(line)
 
 
 class Train(Stage):
@@ -199,12 +223,14 @@ class Train(Stage):
     def _train(self, weights: load.Weights, size: Size, measured: _Measured, limit: int, work: Work) -> None:
         """Train, with less in memory at once each time that it was too much."""
         decision = Decision.read(work.folder / FIT) or self._decide(size, measured, limit)
+        fit.require_devices(look(), decision.fit.processes)
         if decision.is_fallback:
             work.progress.say(decision.why[0])
+        progress = _Steps(work.progress)
         while True:
             write_json(work.folder / FIT, decision.published())
             try:
-                _run(self._job(weights, decision, work.folder), work)
+                _run(self._job(weights, decision, work.folder), progress, work.logs)
                 return
             except OutOfMemory:
                 smaller = decision.smaller()
@@ -231,13 +257,13 @@ class Train(Stage):
         )
 
 
-def _run(job: Job, work: Work) -> None:
+def _run(job: Job, progress: Progress, logs: Path) -> None:
     if job.fit.processes > 1:
-        launch(job, work.progress, work.logs)
+        launch(job, progress, logs)
         return
     from pipeline.student.training.trainer import train
 
-    train(job, work.progress)
+    train(job, progress)
     load.free()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import UsageError
+from pipeline.errors import StageError, UsageError
 from pipeline.student.load import Weights
 from pipeline.student.training import fit, machine
 from pipeline.student.training.batching import Batching, Lengths
@@ -86,7 +86,7 @@ WISHES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("wish", "chosen", "why"), WISHES)
 def test_a_wish_is_obeyed_and_told(wish: dict[str, Any], chosen: dict[str, Any], why: str) -> None:
-    found = fit.decide(CARD, QWEN, SHORT, Wishes(**wish))
+    found = fit.decide(replace(CARD, devices=wish.get("processes", 1)), QWEN, SHORT, Wishes(**wish))
     assert {name: getattr(found.fit, name) for name in chosen} == chosen
     assert any(why in line for line in found.why), found.why
     assert found.learning_rate_factor == (1 if "method" in wish or found.method == "full" else 10)
@@ -99,6 +99,7 @@ def test_a_wish_is_obeyed_and_told(wish: dict[str, Any], chosen: dict[str, Any],
         (LAPTOP, {"dtype": "fp16"}, "fp16 needs a CUDA device"),
         (CARD, {"liger": True}, "liger needs a CUDA device and liger-kernel"),
         (CARD, {"processes": 3}, "cannot be divided among 3 processes"),
+        (CARD, {"processes": 2}, "2 processes need a CUDA device each, and there are 1"),
     ],
 )
 def test_a_wish_that_cannot_be_met_is_refused(there: Machine, wish: dict[str, Any], fact: str) -> None:
@@ -118,6 +119,51 @@ def test_the_machine_decides_the_number_format_and_what_keeps_rows_apart() -> No
     assert [one.padding_free for one in found] == [True, False, False, False]
     assert [one.liger for one in found] == [True, False, False, False]
     assert [one.threads for one in found] == [None, None, 4, 4]
+
+
+def test_rows_stand_one_after_another_where_attention_alone_connects_their_tokens(tmp_path: Path) -> None:
+    from transformers import Gemma2Config, Lfm2Config, LlamaConfig, PreTrainedConfig, Qwen3NextConfig
+
+    shape = {"vocab_size": 100, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2}
+    layers = ["conv", "full_attention"], ["linear_attention", "full_attention"]
+    configs: list[PreTrainedConfig] = [
+        LlamaConfig(**shape),
+        Gemma2Config(**shape),
+        Lfm2Config(**shape, layer_types=layers[0]),
+        Qwen3NextConfig(**shape, layer_types=layers[1], num_experts=2),
+    ]
+    new = replace(CARD, flash_attention=True)
+    found = []
+    for config in configs:
+        config.save_pretrained(tmp_path)
+        decision = fit.decide(new, size_of(Weights(str(tmp_path))), SHORT, Wishes())
+        found.append((decision.fit.padding_free, next(line for line in decision.why if "padding-free" in line)))
+    assert [padding_free for padding_free, _ in found] == [True, True, False, False]
+    assert found[2][1] == "padding-free off: some of its layers do not keep the rows apart"
+
+
+def test_a_size_is_known_whatever_the_configuration_calls_it(tmp_path: Path) -> None:
+    from transformers import BloomConfig, FalconConfig, Gemma4TextConfig, GPT2Config, OPTConfig
+
+    shape = {"vocab_size": 100, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    widths = []
+    for config in (GPT2Config(**shape), OPTConfig(**shape, ffn_dim=96), FalconConfig(**shape, ffn_hidden_size=80)):
+        config.save_pretrained(tmp_path)
+        widths.append(size_of(Weights(str(tmp_path))).intermediate)
+    assert widths == [256, 96, 80]
+    layers = {"layer_types": ["sliding_attention", "full_attention"], "head_dim": 16, "global_head_dim": 32}
+    Gemma4TextConfig(**shape, **layers).save_pretrained(tmp_path)
+    assert size_of(Weights(str(tmp_path))).queries == 4 * 32
+    BloomConfig(**shape).save_pretrained(tmp_path)
+    with pytest.raises(StageError, match="does not say how long a text it takes"):
+        size_of(Weights(str(tmp_path)))
+
+
+def test_a_training_goes_on_only_where_each_of_its_processes_has_a_device() -> None:
+    fit.require_devices(LAPTOP, 2)
+    fit.require_devices(replace(CARD, devices=2), 2)
+    with pytest.raises(UsageError, match="8 processes need a CUDA device each, and there are 4"):
+        fit.require_devices(replace(CARD, devices=4), 8)
 
 
 def test_several_devices_share_what_one_cannot_hold() -> None:

@@ -13,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.errors import StageError
-from pipeline.progress import Silent
+from pipeline.progress import Silent, StepProgress
 from pipeline.rows import Dropped, Example
 from stages.train import Train
 from tests import tiny_student
@@ -276,6 +276,90 @@ def test_the_token_loss_is_the_mean_over_all_tokens_times_their_rows_weights(stu
     assert found == pytest.approx(wanted, rel=1e-4)
 
 
+def test_a_model_that_takes_no_number_of_items_has_the_same_loss(
+    student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import LlamaForCausalLM
+
+    losses = by_hand(student, WEIGHED)
+    wanted = sum(row.weight * sum(own) for row, own in zip(WEIGHED, losses, strict=True)) / sum(map(len, losses))
+    monkeypatch.setattr(LlamaForCausalLM, "accepts_loss_kwargs", False, raising=False)  # as Gemma 3n and 4 say
+    assert first_loss(student, tmp_path, WEIGHED, micro_batch_size=1) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_a_training_of_a_single_step_learns(student: Path, tmp_path: Path) -> None:
+    run(stage(student, epochs=1, batch_size=16), tiny_student.sums(3), work(tmp_path))
+    assert [entry["learning_rate"] for entry in log(tmp_path)] == [3e-3]
+    assert weights(tmp_path) != weights(student.parent, student.name)
+
+
+class Filled(Silent):
+    """Once a step is done, the disk takes no more of this file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def advance(self, count: int = 1) -> None:
+        if count:
+            self.path.parent.mkdir()
+            self.path.symlink_to("/dev/full")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("name", ["optimizer.pt", "trainer_state.json"])
+def test_a_full_disk_is_told_and_the_training_goes_on_when_there_is_room(
+    name: str, student: Path, tmp_path: Path
+) -> None:
+    surroundings = dataclasses.replace(work(tmp_path), progress=Filled(tmp_path / "checkpoints/checkpoint-1" / name))
+    with pytest.raises(StageError, match=r"could not be written to .*: [\d.]+ [kMG]B are free"):
+        run(stage(student, epochs=1, save_steps=1), tiny_student.sums(4), surroundings)
+    run(stage(student, epochs=1, save_steps=1), tiny_student.sums(4), work(tmp_path))
+    assert (tmp_path / "model").is_dir()
+
+
+class Scarce(StepProgress):
+    """At the end of a step memory runs out, once."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__("train", lambda line: None)
+        self.step: int | None = step
+
+    def advance(self, count: int = 1) -> None:
+        import torch
+
+        super().advance(count)
+        if self.done == self.step:
+            self.step = None
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+
+def test_steps_that_are_done_again_are_counted_once(student: Path, tmp_path: Path) -> None:
+    progress = Scarce(step=3)
+    run(
+        stage(student, epochs=1, save_steps=2),
+        tiny_student.sums(16),
+        dataclasses.replace(work(tmp_path), progress=progress),
+    )
+    assert json.loads((tmp_path / "fit.json").read_text())["micro_batch_size"] == 1
+    assert (progress.done, progress.count) == (4, 4)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "CUDA out of memory. Tried to allocate 2.00 GiB.",
+        "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported at some other API call",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes.",
+    ],
+)
+def test_what_is_said_where_memory_runs_out_is_known(words: str) -> None:
+    from pipeline.student.training.rehearsal import is_out_of_memory
+
+    assert is_out_of_memory(RuntimeError(words))
+    assert not is_out_of_memory(RuntimeError("CUDA error: an illegal memory access was encountered"))
+
+
 def test_the_rehearsal_of_the_largest_micro_batch_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -330,6 +414,24 @@ def test_adapters_are_trained_and_merged_into_a_plain_model(method: str, student
     assert all("_proj" in name for name in changed)
     assert len(changed) == 14
     assert weights(tmp_path, "epochs/epoch-3") == weights(tmp_path) != weights(tmp_path, "epochs/epoch-1")
+
+
+def test_a_student_that_can_see_is_trained_on_text(tmp_path: Path) -> None:
+    """Gemma 4: its layers differ in width, its text part has a configuration of its own."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma4Config
+
+    student = tiny_student.make(tmp_path / "student")
+    words = len(AutoTokenizer.from_pretrained(student))
+    shape = {"vocab_size": words, "hidden_size": 32, "intermediate_size": 64, "head_dim": 8, "global_head_dim": 16}
+    layers = {"num_hidden_layers": 2, "num_attention_heads": 4, "layer_types": ["sliding_attention", "full_attention"]}
+    each = {"vocab_size_per_layer_input": words, "hidden_size_per_layer_input": 8, "num_kv_shared_layers": 0}
+    config = Gemma4Config(text_config={**shape, **layers, **each}, vision_config=None, audio_config=None)
+    AutoModelForCausalLM.from_config(config).save_pretrained(student)
+    (tmp_path / "out").mkdir()
+    run(stage(student, method="lora", learning_rate=1e-2), tiny_student.sums(12), work(tmp_path / "out"))
+    assert log(tmp_path / "out")[-1]["loss"] < log(tmp_path / "out")[0]["loss"]
+    trained = AutoModelForCausalLM.from_pretrained(tmp_path / "out" / "model").state_dict()
+    assert trained.keys() == AutoModelForCausalLM.from_pretrained(student).state_dict().keys()
 
 
 def test_what_is_merged_is_what_the_weights_of_4_bits_stand_for(student: Path, tmp_path: Path) -> None:

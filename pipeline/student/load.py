@@ -118,8 +118,22 @@ def context_of(weights: Weights) -> int:
     """
     from transformers import AutoConfig
 
-    context: int = _from_pretrained(AutoConfig, weights).get_text_config().max_position_embeddings
-    return context
+    return longest_text(_from_pretrained(AutoConfig, weights).get_text_config(), weights)
+
+
+def longest_text(config: Any, weights: Weights) -> int:
+    """The longest text by the configuration of the model's text part, in tokens.
+
+    Raises:
+        StageError: it does not say.
+    """
+    found: int | None = getattr(config, "max_position_embeddings", None)
+    if found is None:
+        raise StageError(
+            f"the configuration of {weights.name} does not say how long a text it takes",
+            "put max_position_embeddings into the config.json of a copy of it",
+        )
+    return found
 
 
 def skeleton(weights: Weights) -> Any:

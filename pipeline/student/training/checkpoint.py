@@ -5,11 +5,20 @@ import shutil
 from pathlib import Path
 
 from pipeline.errors import StageError
+from pipeline.status import size
 
 WHOLE = "whole"
 """File that marks a checkpoint as written to its end."""
 SHARDS = "pytorch_model_fsdp_0"
 """Folder in it of the weights in parts, where several processes trained."""
+REFUSED = (
+    "No space left on device",
+    "quota exceeded",
+    "iostream error",
+    "unexpected pos",
+    "PytorchStreamWriter failed",
+)
+"""What is said of a disk that takes no more: by the system, and by PyTorch, which does not pass that on."""
 
 
 def mark_whole(checkpoint: Path) -> None:
@@ -47,6 +56,20 @@ def require_kind(checkpoint: Path, sharded: bool) -> None:
     raise StageError(
         f"{checkpoint} was written by {found}, and this training has {wanted}",
         f"run it with as many as before (--set train.processes=N), or begin anew: rm -r {checkpoint.parent}",
+    )
+
+
+def is_refused_by_disk(error: Exception) -> bool:
+    """Whether a file could not be written to its end."""
+    return any(words in str(error) for words in REFUSED)
+
+
+def unwritten(folder: Path) -> StageError:
+    """What to tell of a training that could not be written down."""
+    free = size(shutil.disk_usage(folder).free)
+    return StageError(
+        f"a checkpoint or the student could not be written to {folder}: {free} are free there",
+        "make room, for three checkpoints at once; the same command goes on from the newest whole one",
     )
 
 

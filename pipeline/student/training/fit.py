@@ -66,7 +66,8 @@ def decide(machine: Machine, size: Size, lengths: Lengths, wishes: Wishes) -> De
     processes = wishes.processes or machine.devices
     share = share_of(wishes.batch_size, processes)
     dtype, dtype_why = _dtype(machine, wishes)
-    padding_free = machine.flash_attention and dtype != "fp32" if wishes.padding_free is None else wishes.padding_free
+    able = machine.flash_attention and size.keeps_rows_apart and dtype != "fp32"
+    padding_free = able if wishes.padding_free is None else wishes.padding_free
     liger = machine.liger and machine.kind == "cuda" if wishes.liger is None else wishes.liger
     sizes = {micro: Batching.of(lengths, micro, padding_free) for micro in _micro_batch_sizes(wishes, share)}
     way = Way("full", dtype, wishes.lora_rank, False, processes, machine.kind == "cuda")
@@ -86,7 +87,7 @@ def decide(machine: Machine, size: Size, lengths: Lengths, wishes: Wishes) -> De
         dtype_why,
         _micro_batch_why(best, sizes[best.micro_batch_size], lengths, wishes, share),
         _checkpointing_why(choice, wishes),
-        _padding_why(padding_free, wishes),
+        _padding_why(padding_free, size, wishes),
         _liger_why(liger, machine, wishes),
         f"processes {processes}: {'one a device' if wishes.processes is None else ASKED}",
     )
@@ -109,6 +110,19 @@ def share_of(batch_size: int, processes: int) -> int:
     return share
 
 
+def require_devices(machine: Machine, processes: int) -> None:
+    """Hold a number of processes to the devices that there are; a processor takes as many as one likes.
+
+    Raises:
+        UsageError: there are fewer.
+    """
+    if machine.kind == "cuda" and processes > machine.devices:
+        raise UsageError(
+            f"{processes} processes need a CUDA device each, and there are {machine.devices}",
+            f"train where there are {processes}, or begin anew with --set train.processes={machine.devices}",
+        )
+
+
 def longest_that_fits(machine: Machine, size: Size, method: Method, wishes: Wishes) -> int:
     """The longest row that can be trained on by a method, one at once, in tokens."""
     dtype, _ = _dtype(machine, wishes)
@@ -128,6 +142,7 @@ def check(machine: Machine, size: Size, wishes: Wishes) -> None:
         UsageError: one cannot be met.
     """
     share_of(wishes.batch_size, wishes.processes or machine.devices)
+    require_devices(machine, wishes.processes or 1)
     if wishes.method == "qlora" and not machine.bitsandbytes:
         raise UsageError("method qlora needs bitsandbytes, which is not installed", "pip install 'cot-distill[qlora]'")
     if wishes.method == "qlora" and not size.quantizable:
@@ -215,8 +230,10 @@ def _checkpointing_why(choice: _Choice, wishes: Wishes) -> str:
     return f"activation checkpointing {_state(on)}: {reason if wishes.activation_checkpointing is None else ASKED}"
 
 
-def _padding_why(padding_free: bool, wishes: Wishes) -> str:
+def _padding_why(padding_free: bool, size: Size, wishes: Wishes) -> str:
     reason = "flash attention keeps the rows apart" if padding_free else "it needs flash attention, bf16 or fp16"
+    if not size.keeps_rows_apart:
+        reason = "some of its layers do not keep the rows apart"
     return f"padding-free {_state(padding_free)}: {reason if wishes.padding_free is None else ASKED}"
 
 

@@ -12,7 +12,7 @@ Differs activations are counted for the layers that students have today (RMSNorm
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipeline.student.load import Weights, skeleton
+from pipeline.student.load import Weights, longest_text, skeleton
 
 Method = Literal["full", "lora", "qlora"]
 Dtype = Literal["bf16", "fp16", "fp32"]
@@ -25,6 +25,8 @@ LOGIT_BYTES = 16
 """A logit on the processor: itself and its softmax in float32, and the gradients of both."""
 TILE_BYTES = 4096 * 32768 * 4
 """The tile of logits that TRL's fused head holds on a CUDA device."""
+MLP_WIDTHS = ("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size")
+"""What configurations call the width of the MLP: Llama and most, GPT-2, OPT, Falcon; Gemma 3n has one a layer."""
 LIBRARIES_BYTES = 500_000_000
 """What the libraries of a training take once they are loaded and at work."""
 
@@ -51,6 +53,8 @@ class Size:
     """Longest text, in tokens."""
     quantizable: bool = True
     """It can be loaded with 4 bits a weight; a GGUF file cannot."""
+    keeps_rows_apart: bool = True
+    """Its tokens are connected by attention alone, which is told where a row begins: no convolution, no state."""
 
 
 @dataclass(frozen=True)
@@ -75,20 +79,20 @@ def size_of(weights: Weights) -> Size:
     config = model.config.get_text_config()
     head = model.get_output_embeddings()
     linear = [layer for layer in model.modules() if type(layer).__name__ == "Linear" and layer is not head]
-    heads: int = config.num_attention_heads
-    width: int = getattr(config, "head_dim", None) or config.hidden_size // heads
+    layers = list(config.per_layer_config)  # of most students all alike; of others the widest is counted
     return Size(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         linear_parameters=sum(layer.weight.numel() for layer in linear),
         linear_edges=sum(layer.in_features + layer.out_features for layer in linear),
-        layers=config.num_hidden_layers,
+        layers=len(layers),
         hidden=config.hidden_size,
-        intermediate=_intermediate(config),
-        queries=heads * width,
-        keys=(getattr(config, "num_key_value_heads", None) or heads) * width,
+        intermediate=max(map(_intermediate, layers)),
+        queries=max(layer.num_attention_heads * _head_width(layer) for layer in layers),
+        keys=max(_key_heads(layer) * _head_width(layer) for layer in layers),
         vocabulary=config.vocab_size,
-        context=config.max_position_embeddings,
+        context=longest_text(config, weights),
         quantizable=weights.gguf_file is None,
+        keeps_rows_apart=_keeps_rows_apart(model, config),
     )
 
 
@@ -153,8 +157,30 @@ def _number_bytes(way: Way) -> int:
     return 4 if way.dtype == "fp32" else 2
 
 
+def _keeps_rows_apart(model: Any, config: Any) -> bool:
+    kinds = getattr(config, "layer_types", None) or ()
+    attention = all(kind.endswith("attention") and kind != "linear_attention" for kind in kinds)
+    return attention and model._supports_flash_attn and model._supports_attention_backend and not model._is_stateful
+
+
+def _head_width(config: Any) -> int:
+    return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+
+
+def _key_heads(config: Any) -> int:
+    return int(getattr(config, "num_key_value_heads", None) or config.num_attention_heads)
+
+
 def _intermediate(config: Any) -> int:
+    width = _mlp_width(config)
     experts: int | None = getattr(config, "num_experts_per_tok", None)
     if experts is None:
-        return int(config.intermediate_size)
-    return experts * int(getattr(config, "moe_intermediate_size", None) or config.intermediate_size)
+        return width
+    return experts * int(getattr(config, "moe_intermediate_size", None) or width)
+
+
+def _mlp_width(config: Any) -> int:
+    """By any of its names; GPT-2 and BLOOM leave it to be four times the hidden size."""
+    found = (getattr(config, name, None) for name in MLP_WIDTHS)
+    width = next(filter(None, found), 4 * config.hidden_size)
+    return max(width) if isinstance(width, list) else int(width)

@@ -14,8 +14,8 @@ from transformers import TrainerCallback
 from pipeline.student.proof import prove_batch
 from pipeline.student.text import Encoded
 
-REFUSED = ("std::bad_alloc", "Cannot allocate memory")
-"""What else is said of it, by PyTorch's own parts and where a file of weights is mapped."""
+REFUSED = ("std::bad_alloc", "Cannot allocate memory", "out of memory", "STATUS_ALLOC_FAILED")
+"""What else is said of it: by PyTorch's own parts, where a file of weights is mapped, and by CUDA and its libraries."""
 
 
 class Rehearsal(TrainerCallback):  # type: ignore[misc]  # transformers' types are not followed

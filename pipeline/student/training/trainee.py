@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import torch
 from transformers import set_seed
+from transformers.utils import is_flash_attn_2_available
 
 from pipeline.student.answering.generate import end_tokens
 from pipeline.student.load import load_model
@@ -36,7 +37,7 @@ def load_trainee(job: Job) -> Any:
     else:
         quantization = _four_bits(job) if job.adapter.quantized else None
         model = load_model(job.weights, DTYPES[job.fit.dtype], where, quantization)
-    if job.fit.padding_free and job.fit.dtype != "fp32" and model.device.type == "cuda":
+    if job.fit.padding_free and job.fit.dtype != "fp32" and is_flash_attn_2_available():  # not but on a CUDA device
         model.set_attn_implementation("flash_attention_2")
     if job.adapter is None:
         return model
@@ -132,7 +133,8 @@ def _write(model: Any, tokenizer: Any, folder: Path) -> None:
     part = folder.with_name(f"{folder.name}.part")
     for old in (part, folder):
         shutil.rmtree(old, ignore_errors=True)
-    own, using_cache = model.generation_config.eos_token_id, model.config.use_cache
+    own = model.generation_config.eos_token_id
+    using_cache = getattr(model.config, "use_cache", True)  # a model of several parts has it in its text part alone
     ends = sorted(end_tokens(model, tokenizer))
     model.generation_config.eos_token_id = ends if len(ends) > 1 else ends[0]
     model.config.use_cache = True

@@ -6,6 +6,7 @@ Imports torch and trl at its top, so it is itself imported inside the function t
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import ceil
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from pipeline.progress import Progress
 from pipeline.student.load import device, free, load_tokenizer
 from pipeline.student.text import IGNORED
 from pipeline.student.training.batching import Batching, Lengths
-from pipeline.student.training.checkpoint import newest_checkpoint, require_kind
+from pipeline.student.training.checkpoint import is_refused_by_disk, newest_checkpoint, require_kind, unwritten
 from pipeline.student.training.collator import collator
 from pipeline.student.training.job import LOG, MODEL, Fit, Job, OutOfMemory, Schedule, training_order
 from pipeline.student.training.loss import token_losses
@@ -33,6 +34,8 @@ from pipeline.student.training.watch import Epochs, Watch
 
 class StudentTrainer(SFTTrainer):  # type: ignore[misc]  # trl ships no types
     """Weighs each token's loss, and computes logits for no more of the prompt than it must."""
+
+    loss_is_scaled_for_ga = True  # else it is divided once more for models that take no number of items, as Gemma 4
 
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: Any) -> tuple[list[Any], Any]:
         """The micro batches of one step, and what their losses are divided by."""
@@ -62,12 +65,15 @@ def train(job: Job, progress: Progress) -> None:
 
     Raises:
         OutOfMemory: a micro batch does not fit. What it took is given back.
+        StageError: the loss is no number, or the disk took no more.
     """
     try:
         with _threads(job.fit.threads):
             _train(job, progress)
             return
-    except (RuntimeError, MemoryError) as error:
+    except Exception as error:
+        if is_refused_by_disk(error):
+            raise unwritten(job.folder) from error
         if not is_out_of_memory(error):
             raise
     free()
@@ -91,7 +97,8 @@ def _train(job: Job, progress: Progress) -> None:
     tokenizer = load_tokenizer(job.weights)
     rows = read_tokens(job.tokens)
     order = training_order(lengths_of(rows), job.schedule)
-    config = _config(job)  # joins the other processes, and chooses this one's device
+    steps = ceil(len(order) / job.schedule.batch_size)
+    config = _config(job, steps)  # joins the other processes, and chooses this one's device
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of TRL, on the switch for Liger
         trainer = StudentTrainer(
@@ -147,7 +154,7 @@ def _filled_up(rows: Dataset, fit: Fit) -> Dataset:
     return concatenate_datasets([rows, Dataset.from_list([blank] * missing, features=rows.features)])
 
 
-def _config(job: Job) -> Any:
+def _config(job: Job, steps: int) -> Any:
     how, fit = job.schedule, job.fit
     on_cpu, sharded = device() == "cpu", is_sharded(job)
     if sharded:
@@ -160,7 +167,7 @@ def _config(job: Job) -> Any:
         gradient_accumulation_steps=how.batch_size // (fit.micro_batch_size * fit.processes),
         learning_rate=how.learning_rate,
         lr_scheduler_type="constant_with_warmup" if how.schedule == "constant" else how.schedule,
-        warmup_steps=how.warmup_share,
+        warmup_steps=min(ceil(steps * how.warmup_share), steps - 1),  # at least one step learns
         activation_checkpointing=fit.activation_checkpointing and not sharded,
         fsdp=sharded,
         fsdp_config={
