@@ -103,7 +103,10 @@ def right_by_problem(folder: Path, run: str, model: str) -> dict[str, bool]:
 
 
 def print_table(folder: Path, task: str, seeds: list[int], times: int) -> None:
-    """Each run with its interval, then each arm over its seeds against the others on the same problems."""
+    """Each run with its interval, then each arm over its seeds against the others on the same problems.
+
+    The untrained student stands there once for each prompt that an arm asks with: what a prompt gives is no gain.
+    """
     shares: dict[str, list[float]] = {}
     print(f"{'arm':26}{'seed':>5}{'right':>8}{'of':>6}{'share':>8}   95 % interval")
     for arm in ARMS:
@@ -111,9 +114,11 @@ def print_table(folder: Path, task: str, seeds: list[int], times: int) -> None:
         for seed, answers in zip(seeds, found, strict=True):
             print_row(arm, str(seed), list(answers.values()))
         shares[arm] = [sum(answers[name] for answers in found) / len(found) for name in found[0]]
-    base = right_by_problem(folder, run_of("answer-only", task, seeds[0], times), "base")
-    print_row("base, untrained", "", list(base.values()))
-    shares["base, untrained"] = [float(right) for right in base.values()]
+    for prompt, arm in {fields["evaluate.student_prompt"]: arm for arm, fields in ARMS.items()}.items():
+        base = right_by_problem(folder, run_of(arm, task, seeds[0], times), "base")
+        name = f"untrained, {prompt}"
+        print_row(name, "", list(base.values()))
+        shares[name] = [float(right) for right in base.values()]
     print(f"\n{'difference, means over seeds, same problems':60}{'points':>8}   95 % interval")
     names = list(shares)
     for place, name in enumerate(names):

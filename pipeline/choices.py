@@ -210,8 +210,7 @@ def load(file: Path | None, over: Mapping[str, Any], set_over: Sequence[str] = (
         address, equals, text = item.partition("=")
         if not equals or "." not in address:
             raise UsageError(f"--set {item}: expected step.field=value")
-        settings = raw.get("set") or {}
-        raw["set"] = {**settings, address: yaml.safe_load(text)}
+        _put(raw, ["set", address], _value(item, text))
     try:
         return Choices.model_validate({**raw, "base": path.parent if file else Path()})
     except ValidationError as error:
@@ -243,7 +242,8 @@ def nearest(word: str, known: Sequence[str]) -> str:
 def first_fault(error: ValidationError) -> str:
     """The first fault of a validation error in one line, with the value met; never a key or a long text."""
     faults = error.errors(include_url=False)
-    fault, where = faults[0], _place(faults[0]["loc"])
+    fault = _first(error)
+    where = _place(fault["loc"])
     if fault["type"] == "extra_forbidden":
         return f"unknown key {where}"
     told = " or ".join(other["msg"] for other in faults if _place(other["loc"]) == where) if where else fault["msg"]
@@ -256,14 +256,32 @@ def _place(parts: Sequence[int | str]) -> str:
     return ".".join(str(part) for part in parts if not str(part).startswith(("constrained-", "literal[")))
 
 
+def _first(error: ValidationError) -> Any:
+    """An unknown key before all others: where a key is written wrong, it is missing too."""
+    faults = error.errors(include_url=False)
+    return next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
+
+
 def _put(raw: dict[str, Any], keys: Sequence[str], value: Any) -> None:
+    """Set a value; where the file has no keys on the way to it, that is left for the validation to tell."""
     for key in keys[:-1]:
-        raw = raw.setdefault(key, {})
+        if raw.get(key) is None:
+            raw[key] = {}
+        if not isinstance(raw[key], dict):
+            return
+        raw = raw[key]
     raw[keys[-1]] = value
 
 
+def _value(item: str, text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"--set {item}: not YAML: {getattr(error, 'problem', None) or error}") from None
+
+
 def _nearest_key(error: ValidationError) -> str | None:
-    fault = error.errors()[0]
+    fault = _first(error)
     if fault["type"] != "extra_forbidden":
         return None
     if fault["loc"][0] == "teachers" and fault["loc"][-1] in ("api_key", "key", "token"):

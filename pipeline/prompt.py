@@ -58,6 +58,11 @@ class Prompt:
         """The turns up to the model's own: a student's prompt file ends with the turn that it is to write."""
         return replace(self, turns=self.turns[:-1]) if self.turns[-1].role == "assistant" else self
 
+    @property
+    def written(self) -> frozenset[str]:
+        """The fields that its last turn names."""
+        return frozenset(FIELD.findall(self.turns[-1].content))
+
     def check_asks(self) -> None:
         """Refuse a prompt that would ask the same for every problem.
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from pipeline.asked_alike import check_asked_alike
 from pipeline.choices import Choices, first_fault, nearest
 from pipeline.errors import UsageError
 from pipeline.held_out import check_held_out
@@ -68,7 +69,8 @@ def steps(choices: Choices) -> list[Step]:
     """The steps of the chosen recipe, with what the user set on their fields.
 
     Raises:
-        UsageError: an unknown recipe, step or field, or a value that a field does not take.
+        UsageError: an unknown recipe, step or field, a value that a field does not take, or a recipe that would train
+            on what is held out, or ask a student with a prompt that it was not trained on.
     """
     try:
         made: list[Step] = module(choices.recipe, choices.base).recipe(choices)
@@ -78,6 +80,8 @@ def steps(choices: Choices) -> list[Step]:
     over: dict[str, dict[str, Any]] = {}
     for address, value in choices.set.items():
         step_name, _, field_name = address.partition(".")
+        if not field_name:
+            raise UsageError(f"set: {address}: expected step.field: value, as in `solve.samples: 8`")
         step = next((step for step in made if step.name == step_name), None)
         if step is None:
             raise UsageError(
@@ -97,6 +101,7 @@ def steps(choices: Choices) -> list[Step]:
                     f"{step.name}.{field_name}: no teacher {teacher!r}", nearest(teacher, list(choices.teachers))
                 )
     check_held_out(made)
+    check_asked_alike(made, choices.base)
     return made
 
 
@@ -106,4 +111,6 @@ def _changed(step: Step, over: Mapping[str, Any]) -> Step:
     try:
         return replace(step, stage=type(step.stage).model_validate({**fields, **over}))
     except ValidationError as error:
-        raise UsageError(f"set: {step.name}.{first_fault(error).removeprefix('Value error, ')}") from None
+        fault = first_fault(error)
+        of_whole = fault.removeprefix("Value error, ")
+        raise UsageError(f"set: {step.name}{'.' if of_whole == fault else ': '}{of_whole}") from None

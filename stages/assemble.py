@@ -42,7 +42,7 @@ Made = tuple[Solution, list[Example]]
 class Assemble(Stage):
     """Chat rows for supervised fine-tuning."""
 
-    version = 3
+    version = 4
     reads = Solution
     writes = Example
     resumes = True
@@ -125,7 +125,7 @@ class Assemble(Stage):
         seen: set[bytes] = set()
         for row in rows:
             work.progress.advance()
-            if fault := self._fault(row):
+            if fault := self._fault(row, label):
                 yield Dropped(id=row.id, reason=fault)
                 continue
             examples = self._examples(row, label, rationale or None)
@@ -175,12 +175,12 @@ class Assemble(Stage):
             deque(fitting(), maxlen=0)
         return stock
 
-    def _fault(self, row: Solution) -> str | None:
+    def _fault(self, row: Solution, label: Prompt) -> str | None:
         if cut_off(row) is not None:
             return "cut_off"
         if self.require_thoughts and not row.thoughts:
             return "no_thoughts"
-        if self.rationale_prompt and self._answer(row) is None:
+        if (self.rationale_prompt or "answer" in label.written) and self._answer(row) is None:
             return "no_answer"
         if self.rationale_prompt and not row.rationale.strip():
             return "no_rationale"
@@ -201,6 +201,7 @@ class Assemble(Stage):
         self, row: Solution, name: str, prompt: Prompt, task: Literal["solve", "label", "rationale"], weight: float
     ) -> Example:
         answer = self._answer(row)
+        states_answer = task == "label" or prompt.written == {"answer"}
         fields = {
             **problem_fields(row.problem),
             "text": row.text,
@@ -218,7 +219,7 @@ class Assemble(Stage):
             weight=weight,
             problem_id=row.problem.id,
             answer=None if task == "rationale" else answer,
-            label="gold" if task == "label" and answer == row.problem.answer is not None else _label(row),
+            label="gold" if states_answer and answer == row.problem.answer is not None else _label(row),
             source=row.problem.source,
             licence=row.problem.licence,
             teacher=row.teacher,

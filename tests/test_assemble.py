@@ -116,6 +116,20 @@ def test_a_label_row_that_states_the_gold_answer_is_vouched_for_by_it(tmp_path: 
     assert [row.label for row in examples(by_teacher, [wrong], tmp_path)] == [None, None]
 
 
+def test_an_answer_by_itself_is_vouched_for_by_gold_and_is_never_empty(tmp_path: Path) -> None:
+    rows = [
+        solution("p/0", text="4 + 3 = 8. So the answer is 8."),
+        solution("q/0", text="The answer is 7.", problem=problem("q", answer=None)),
+        solution("r/0", text="I cannot tell.", found=None, problem=problem("r", answer=None)),
+    ]
+    stage = Assemble(prompt="answer-only/student")
+    assert [what for _, what in outcome(stage, rows, work(tmp_path))] == ["kept", "kept", "no_answer"]
+    made = examples(stage, rows, tmp_path)
+    assert [(row.completion, row.label) for row in made] == [("5", "gold"), ("7", None)]
+    in_words = Assemble(prompt="fine-tune-cot/student")
+    assert [what for _, what in outcome(in_words, rows, work(tmp_path))] == ["kept", "kept", "no_answer"]
+
+
 def test_the_terms_of_the_teacher_travel_with_the_row(tmp_path: Path) -> None:
     stage = Assemble(prompt="r1-distill/student", terms={"main": "no competing models", "other": "any use"})
     rows = [solution("p/0"), solution("q/0").model_copy(update={"teacher": "third"})]

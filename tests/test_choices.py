@@ -50,7 +50,8 @@ def test_without_a_file_the_embedded_teacher_is_chosen() -> None:
         ("budget_usd", "buget_usd", "unknown key buget_usd", "did you mean 'budget_usd'?"),
         ("concurrency", "concurency", "unknown key teachers.main.concurency", "did you mean 'concurrency'?"),
         ("limit: 1000", "limitt: 1000", "unknown key data.limitt", "did you mean 'limit'?"),
-        ("{model: Qwen", "{modle: Qwen", "student.model: Field required", None),
+        ("{model: Qwen", "{modle: Qwen", "unknown key student.modle", "did you mean 'model'?"),
+        ("{model: Qwen/Qwen2.5-1.5B}", "{}", "student.model: Field required", None),
         ("train: problems.jsonl", "train: {path: a.jsonl, feilds: {}}", "unknown key data.train.0.feilds", "'fields'"),
         ("limit: 1000", "limit: many", "data.limit: Input should be a valid integer", None),
         ("run: my-run", "run: ../up", "run: String should match pattern", None),
@@ -85,3 +86,20 @@ def test_an_empty_file_is_told(tmp_path: Path, text: str) -> None:
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(UsageError, match=r"no file nowhere\.yaml"):
         load(Path("nowhere.yaml"), {})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "item", "fact"),
+    [
+        ("data: {", "data: a.jsonl #", "a.b=1", "data: Input should be a valid dictionary"),
+        ("data: {", "data: #", "a.b=1", "data.train: Field required"),
+        ("set: {", "set: [a.b] #", "a.b=1", "set: Input should be a valid dictionary"),
+        ("set: {", "set: {", "train.method={", "--set train.method={: not YAML: expected the node content"),
+        ("set: {", "set: {", "train=1", "--set train=1: expected step.field=value"),
+    ],
+)
+def test_what_a_flag_cannot_be_put_into_is_told(tmp_path: Path, old: str, new: str, item: str, fact: str) -> None:
+    path = written(tmp_path, TEN_LINES.replace(old, new))
+    with pytest.raises(UsageError) as told:
+        load(path, {"data.limit": 7}, [item])
+    assert fact in told.value.fact

@@ -211,10 +211,28 @@ def test_thoughts_that_the_prompt_opens_must_be_closed() -> None:
     prove_example(empty_first, PLAIN, encode_whole(empty_first, PLAIN))
 
 
-def test_a_completion_with_an_end_in_its_middle_is_refused(tokenizer: Any) -> None:
+@pytest.mark.parametrize("name", ["<|im_end|>", "<|im_start|>", EOS])
+def test_a_special_token_that_a_completion_names_is_spelled_out(tokenizer: Any, name: str) -> None:
+    named = tiny_student.example("named", "Hi", f"<think>\n1\n</think>\n\none{name}two")
+    encoded = encode(tokenizer, named)
+    prove_example(tokenizer, named, encoded)
+    assert tokenizer.decode(encoded.input_ids).endswith(f"one{name}two<|im_end|>")
+    written = [label for label in encoded.labels if label != IGNORED]
+    assert set(written[:-1]).isdisjoint(tokenizer.added_tokens_decoder)
+    assert encode(tokenizer, PLAIN).labels[-1] == encode(tokenizer, PLAIN).input_ids[-1] == turn_end(tokenizer)
+
+
+def test_tags_of_thoughts_that_are_special_tokens_stay_tokens() -> None:
+    own = tiny_tokenizer.make(CHAT, EOS, special=[*SPECIAL, "<think>", "</think>"])
+    encoded = encode(own, SUM)
+    prove_example(own, SUM, encoded)
+    assert set(own.convert_tokens_to_ids(["<think>", "</think>"])) < set(encoded.labels)
+
+
+def test_a_rendering_with_an_end_in_the_middle_of_its_completion_is_refused(tokenizer: Any) -> None:
     for end in ("<|im_end|>", EOS):
         early = tiny_student.example("early", "Hi", f"one{end}two")
-        shown = refused(faults.END_INSIDE, partial(prove_example, tokenizer, early, encode(tokenizer, early)))
+        shown = refused(faults.END_INSIDE, partial(prove_example, tokenizer, early, encode_whole(tokenizer, early)))
         assert repr(end) in shown
 
 

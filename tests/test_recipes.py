@@ -8,6 +8,7 @@ import pytest
 
 from pipeline import recipe
 from pipeline.choices import load
+from pipeline.errors import UsageError
 from pipeline.rows import Problem
 from tests.fake_teacher import FakeTeacher
 from tests.project import Project
@@ -83,6 +84,63 @@ def test_a_recipe_that_would_train_on_held_out_problems_is_refused(tmp_path: Pat
     )
     done = project.run("plan", "--config", "my.yaml", expect=2)
     assert "step 'train' would read problems of 'heldout', which are held out" in done.stderr
+
+
+TAUGHT = "<<system>>\nReason.\n<<user>>\n{{question}}\n<<assistant>>\n{{text}}\n"
+
+
+@pytest.mark.parametrize(
+    ("recipe_name", "field", "prompt", "refused"),
+    [
+        ("r1-distill", "assemble.prompt", TAUGHT, "step 'evaluate' would ask the student with r1-distill/student, and"),
+        ("r1-distill", "evaluate.student_prompt", TAUGHT, "step 'evaluate' would ask the student with mine.txt, and"),
+        ("r1-distill", "evaluate.student_prompt", None, "would ask the student with the question alone, and it is tr"),
+        ("fine-tune-cot", "evaluate.student_prompt", None, None),
+        ("fine-tune-cot", "assemble.prompt", "<<user>>\n{{ question }}\n<<assistant>>\nSo: {{text}}\n", None),
+        ("distilling-step-by-step", "evaluate.student_prompt", "<<user>>\nexplain: {{question}}\n", None),
+    ],
+)
+def test_a_student_is_asked_with_a_prompt_that_it_was_trained_on(
+    tmp_path: Path, recipe_name: str, field: str, prompt: str | None, refused: str | None
+) -> None:
+    project = Project(tmp_path, "http://127.0.0.1:9/v1", recipe=recipe_name)
+    project.choices["set"] = {field: None if prompt is None else "mine.txt"}
+    project.save()
+    (tmp_path / "mine.txt").write_text(prompt or "")
+    choices = load(tmp_path / "my.yaml", {})
+    if refused is None:
+        recipe.steps(choices)
+        return
+    with pytest.raises(UsageError) as told:
+        recipe.steps(choices)
+    assert refused in told.value.fact
+    assert told.value.hint
+    assert told.value.hint.startswith("--set evaluate.student_prompt=")
+
+
+def test_a_dev_split_is_asked_with_the_prompt_of_the_training_too(tmp_path: Path) -> None:
+    project = Project(tmp_path, "http://127.0.0.1:9/v1")
+    (tmp_path / "mine.txt").write_text(TAUGHT)
+    project.choices["data"]["dev"] = 3
+    project.set(assemble__prompt="mine.txt", evaluate__student_prompt="mine.txt")
+    with pytest.raises(UsageError, match="step 'choose' would ask the student with r1-distill/student"):
+        recipe.steps(load(tmp_path / "my.yaml", {}))
+    project.set(choose__student_prompt="mine.txt")
+    recipe.steps(load(tmp_path / "my.yaml", {}))
+
+
+def test_a_setting_that_is_no_field_is_told_with_the_form_wanted(tmp_path: Path) -> None:
+    project = Project(tmp_path, "http://127.0.0.1:9/v1")
+    for settings, fact in (
+        ({"train": {"epochs": 1}}, "set: train: expected step.field: value"),
+        ({"evaluate.samples": 4}, "set: evaluate: 4 samples at temperature 0 are all alike"),
+        ({"train.method": "loar"}, "set: train.method: Input should be 'auto', "),
+    ):
+        project.choices["set"] = settings
+        project.save()
+        with pytest.raises(UsageError) as told:
+            recipe.steps(load(tmp_path / "my.yaml", {}))
+        assert fact in told.value.fact
 
 
 @pytest.mark.gpu

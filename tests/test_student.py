@@ -104,6 +104,15 @@ def test_a_template_that_refuses_a_turn_is_a_told_error(tokenizer: Any) -> None:
         encode_prompt(strict, [Message(role="system", content="Be brief."), *SUM.prompt])
 
 
+def test_a_template_that_wants_turns_to_alternate_says_so(tokenizer: Any) -> None:
+    alternating = "{% if messages|length == 2 %}{{ raise_exception('roles must alternate') }}{% endif %}"
+    strict = with_template(tokenizer, alternating + tiny_student.TEMPLATE)
+    with pytest.raises(StageError) as told:
+        encode_prompt(strict, [*SUM.prompt, *SUM.prompt])
+    assert told.value.fact.endswith("refuses the turns (user, user): roles must alternate")
+    assert told.value.hint == "give a prompt in which user and assistant take turns, or another student"
+
+
 def prompts_of(tokenizer: Any, examples: list[Example]) -> list[list[int]]:
     return [encode_prompt(tokenizer, example.prompt) for example in examples]
 

@@ -65,8 +65,8 @@ THOUGHTS_CLOSED = Fault(
 )
 THOUGHTS_UNCLOSED = Fault(
     "the prompt opens thoughts that the completion never closes",
-    "all that the student writes would count as thoughts: train on completions with </think>, or drop `<think>` from "
-    f"the generation prompt: {_EDIT}",
+    "all that the student writes would count as thoughts: train only on completions with </think>, as "
+    f"--set assemble.require_thoughts=true does, or drop `<think>` from the generation prompt: {_EDIT}",
 )
 CUT = Fault(
     "the answer is cut",
@@ -83,7 +83,8 @@ END_MISSING = Fault(
 )
 END_INSIDE = Fault(
     "the end of the turn stands inside the completion",
-    "what follows it would never be written: drop the row, or write the token's text in other words",
+    "what follows it would never be written: spell special tokens out (split_special_tokens=True), as `train` does, or "
+    "drop the row",
 )
 END_MASKED = Fault(
     "the end of the turn is masked because the pad token is EOS",

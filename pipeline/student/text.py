@@ -3,7 +3,7 @@
 An example is the prompt's tokens, as the tokenizer's own chat template renders them up to where the assistant speaks,
 then the completion's tokens, then what ends the assistant's turn. The two parts are tokenised apart, so the prompt at
 inference is a prefix of the training text by construction, and a template that hides thoughts in past turns cannot
-touch the completion.
+touch the completion. A completion that names a special token, as HTML's `</s>` does for some students, spells it out.
 """
 
 import re
@@ -25,6 +25,7 @@ _ONE_DAY = (
     " | replace('%b', 'Jan') | replace('%B', 'January') }}{% endmacro %}"
 )
 """Some templates write the day's date: with it, a training that goes on tomorrow would read other tokens."""
+_THOUGHT_TAGS = ("<think>", "</think>")
 PROBE = "these are the words"
 """What a turn says where only what stands around it matters."""
 _ASKED_AND_TOLD = (Message(role="user", content=PROBE), Message(role="assistant", content=PROBE))
@@ -57,10 +58,11 @@ def render(tokenizer: Any, turns: Sequence[Message], *, finished: bool) -> str:
     try:
         return _apply(tokenizer, template, turns, finished, _takes_parts(tokenizer, template))
     except (TemplateError, TypeError) as error:
-        roles = ", ".join(turn.role for turn in turns)
+        roles = [turn.role for turn in turns]
+        taken = "without a system turn" if "system" in roles else "in which user and assistant take turns"
         raise StageError(
-            f"the student's chat template refuses the turns ({roles}): {str(error)[:200]}",
-            "give a prompt without a system turn, or another student",
+            f"the student's chat template refuses the turns ({', '.join(roles)}): {str(error)[:200]}",
+            f"give a prompt {taken}, or another student",
         ) from error
 
 
@@ -81,7 +83,7 @@ def encode_prompt(tokenizer: Any, prompt: Sequence[Message]) -> list[int]:
 def encode(tokenizer: Any, example: Example) -> Encoded:
     """The tokens that the student is trained on."""
     prompt = encode_prompt(tokenizer, example.prompt)
-    written = [*plain_ids(tokenizer, left_to_write(tokenizer, example)), *turn_ending(tokenizer)]
+    written = [*_spelled_ids(tokenizer, left_to_write(tokenizer, example)), *turn_ending(tokenizer)]
     return Encoded(prompt + written, [IGNORED] * len(prompt) + written)
 
 
@@ -154,6 +156,22 @@ def _prompt(tokenizer: Any, template: str | None, prompt: tuple[Message, ...]) -
     first = tokenizer(text)["input_ids"][:1]
     begins = first if first == [tokenizer.bos_token_id] else []
     return text, (*begins, *plain_ids(tokenizer, text))
+
+
+def _spelled_ids(tokenizer: Any, text: str) -> list[int]:
+    """The tokens of what somebody wrote: none of them ends a turn, or begins one."""
+    ids = plain_ids(tokenizer, text)
+    if _special_ids(tokenizer).isdisjoint(ids):
+        return ids
+    spelled: list[int] = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    return spelled
+
+
+@lru_cache(maxsize=8)
+def _special_ids(tokenizer: Any) -> frozenset[int]:
+    """Those of the special tokens, but for the tags of thoughts, which a completion does write."""
+    added = tokenizer.added_tokens_decoder.items()
+    return frozenset(token for token, about in added if about.special and about.content not in _THOUGHT_TAGS)
 
 
 @lru_cache(maxsize=8)
