@@ -62,14 +62,19 @@ class Load(Stage):
         """Read the sources until the limit, or all of them for a dev split.
 
         Raises:
-            StageError: a problem has tests of code, and there is no sandbox to run it in, told before anything is paid;
-                or the sources hold too few problems for the dev split.
+            StageError: told before anything is paid: a held-out problem has no gold answer; a problem has tests of
+                code, and there is no sandbox to run it in; or the sources hold too few problems for the dev split.
         """
         without_gold, carried = 0, 0
         for row in self._dev(work) if self.size is not None else self._all(work):
             if isinstance(row, Problem):
                 carried += 1
                 without_gold += not row.has_gold
+                if self.role == "eval" and not row.has_gold:
+                    raise StageError(
+                        f"held-out problem {row.id} has no answer to compare with",
+                        "give it a field `answer`; what only decontaminates goes under decontaminate.against",
+                    )
                 if row.tests:
                     require_sandbox()
             yield row

@@ -110,7 +110,7 @@ class Train(Stage):
     """Times that each example is seen."""
     learning_rate: float = Field(default=2e-5, gt=0)
     """The highest that AdamW gets; matrices need one about ten times as high. What is given is taken as it is for the
-    method that is given; `auto` takes it for `full`, and ten times as much where it must train matrices.
+    method that is given; `auto` takes it for `full`, and ten times as much, up to 1e-3, where it must train matrices.
     """
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     """How the learning rate falls to zero after the warm-up, or that it does not."""
@@ -224,7 +224,7 @@ class Train(Stage):
         """Train, with less in memory at once each time that it was too much."""
         decision = Decision.read(work.folder / FIT) or self._decide(size, measured, limit)
         fit.require_devices(look(), decision.fit.processes)
-        if decision.is_fallback:
+        if self.method == "auto" and decision.method != "full":
             work.progress.say(decision.why[0])
         progress = _Steps(work.progress)
         while True:

@@ -73,6 +73,13 @@ def test_the_first_method_that_fits_is_taken_as_fast_as_it_fits(
     assert found.learning_rate_factor == (1 if method == "full" else 10)
 
 
+@pytest.mark.parametrize(("asked", "factor"), [(2e-5, 10), (1e-4, 10), (3e-4, 3.333), (2e-3, 1)])
+def test_unasked_adapters_get_a_higher_learning_rate_up_to_a_highest(asked: float, factor: float) -> None:
+    found = fit.decide(replace(CARD, free_bytes=24 * GB), QWEN, SHORT, Wishes(learning_rate=asked))
+    assert (found.method, found.learning_rate_factor) == ("lora", factor)
+    assert f"The learning rate is {factor:g} times as high" in found.why[0]
+
+
 WISHES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"method": "lora"}, {"dtype": "bf16"}, "lora: as you asked"),
     ({"dtype": "fp16"}, {"dtype": "fp16"}, "fp16: as you asked"),
@@ -338,6 +345,14 @@ def test_a_plan_says_how_a_student_would_be_trained(tmp_path: Path) -> None:
         "no example of at most 512 tokens"
     ]
     assert "cannot load" in Train(model=str(tmp_path)).foretell(None, work(tmp_path))[0]
+
+
+def test_a_plan_tells_of_a_template_that_is_not_sound_before_anything_is_paid(tmp_path: Path) -> None:
+    student = tiny_student.make(tmp_path / "student")
+    template = student / "chat_template.jinja"
+    template.write_text(template.read_text().replace("<|im_start|>assistant", ""))
+    (told,) = Train(model=str(student)).foretell(None, work(tmp_path))
+    assert told.startswith("unknown: the student's chat template: the generation prompt is missing")
 
 
 def test_the_command_plan_shows_it(tmp_path: Path) -> None:

@@ -262,15 +262,22 @@ def test_train_problems_that_are_held_out_or_repeated_are_dropped(tmp_path: Path
 
 def test_one_question_with_other_options_is_another_problem(tmp_path: Path) -> None:
     options = [["ant", "bee"], ["ant", "cow"], ["Ant", "bee"]]
-    write(tmp_path / "t.jsonl", *({"id": f"t{i}", "question": "Which?", "choices": o} for i, o in enumerate(options)))
+    asked = {"question": "Which?", "answer": "A"}
+    write(tmp_path / "t.jsonl", *({"id": f"t{i}", **asked, "choices": o} for i, o in enumerate(options)))
     what = outcome(Load(sources="t.jsonl", role="eval"), [], work(tmp_path))
     assert what == [("t0", "kept"), ("t1", "kept"), ("t2", "duplicate_question")]
 
 
 def test_held_out_problems_are_not_held_against_themselves(tmp_path: Path) -> None:
-    write(tmp_path / "t.jsonl", {"id": "t", "question": "a"})
+    write(tmp_path / "t.jsonl", {"id": "t", "question": "a", "answer": "b"})
     what = outcome(Load(sources="t.jsonl", role="eval"), [], work(tmp_path, uses=held_out(tmp_path, "a")))
     assert what == [("t", "kept")]
+
+
+def test_a_held_out_problem_without_an_answer_is_refused_before_anything_is_paid(tmp_path: Path) -> None:
+    write(tmp_path / "t.jsonl", {"id": "t", "question": "a", "answer": "b"}, {"id": "u", "question": "c"})
+    with pytest.raises(StageError, match="held-out problem u has no answer to compare with"):
+        list(Load(sources="t.jsonl", role="eval").run((), work(tmp_path)))
 
 
 def test_what_is_not_made_distinct_still_leaves_out_what_is_held_out(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from pipeline.student.text import (
     prompt_text,
     turn_end,
     turn_ending,
+    written_text,
 )
 from tests import tiny_student, tiny_tokenizer
 
@@ -227,6 +228,8 @@ def test_tags_of_thoughts_that_are_special_tokens_stay_tokens() -> None:
     encoded = encode(own, SUM)
     prove_example(own, SUM, encoded)
     assert set(own.convert_tokens_to_ids(["<think>", "</think>"])) < set(encoded.labels)
+    written = [label for label in encoded.labels if label != IGNORED]
+    assert written_text(own, written) == SUM.completion
 
 
 def test_a_rendering_with_an_end_in_the_middle_of_its_completion_is_refused(tokenizer: Any) -> None:

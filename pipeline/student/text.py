@@ -26,6 +26,7 @@ _ONE_DAY = (
 )
 """Some templates write the day's date: with it, a training that goes on tomorrow would read other tokens."""
 _THOUGHT_TAGS = ("<think>", "</think>")
+"""Words that a model writes and a reader must see, even where its tokenizer has special tokens for them."""
 PROBE = "these are the words"
 """What a turn says where only what stands around it matters."""
 _ASKED_AND_TOLD = (Message(role="user", content=PROBE), Message(role="assistant", content=PROBE))
@@ -134,6 +135,12 @@ def decoded(tokenizer: Any, ids: Sequence[int]) -> str:
     array = np.asarray(ids, dtype=np.int64)
     text: str = tokenizer.decode(array, skip_special_tokens=False, clean_up_tokenization_spaces=False)
     return text
+
+
+def written_text(tokenizer: Any, ids: Sequence[int]) -> str:
+    """What a model wrote with these tokens: without special ones, but for the tags of thoughts."""
+    special = _special_ids(tokenizer)
+    return decoded(tokenizer, [token for token in ids if token not in special])
 
 
 def shared(one: Sequence[int], other: Sequence[int]) -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.progress import Progress
 from pipeline.student.answering.sampling import Sampling, draw
-from pipeline.student.text import turn_end
+from pipeline.student.text import turn_end, written_text
 
 if TYPE_CHECKING:
     import torch
@@ -203,7 +203,7 @@ class Generation:
         if not self._limits.stop:
             return False
         # A stop string cannot reach back further than it has bytes, and a token has at least one.
-        tail = _text(self._tokenizer, ids[-max(len(stop.encode()) for stop in self._limits.stop) - 4 :])
+        tail = written_text(self._tokenizer, ids[-max(len(stop.encode()) for stop in self._limits.stop) - 4 :])
         return any(stop in tail for stop in self._limits.stop)
 
 
@@ -263,7 +263,7 @@ def finished(tokenizer: Any, ids: list[int], ends: frozenset[int], limits: Limit
         limits: where else it ends.
     """
     ended = ids[-1] in ends
-    text = _text(tokenizer, ids[:-1] if ended else ids)
+    text = written_text(tokenizer, ids[:-1] if ended else ids)
     stops = [at for at in (text.find(stop) for stop in limits.stop) if at >= 0]
     cut = not ended and not stops
     return Generated(text[: min(stops)] if stops else text, len(ids), cut)
@@ -277,8 +277,3 @@ def _shared_beginning(prompts: Sequence[Sequence[int]]) -> Sequence[int]:
     longest = min(map(len, prompts)) - 1
     unlike = (at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other)
     return first[: min(next(unlike, longest), longest)]
-
-
-def _text(tokenizer: Any, ids: list[int]) -> str:
-    text: str = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    return text

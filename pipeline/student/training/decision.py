@@ -17,6 +17,7 @@ class Wishes(BaseModel):
 
     method: Literal["auto", "full", "lora", "qlora"] = "auto"
     lora_rank: int = 16
+    learning_rate: float = 2e-5
     dtype: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     batch_size: int = 16
     micro_batch_size: int | None = None
@@ -32,7 +33,7 @@ class Decision(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: Method
-    learning_rate_factor: int = 1
+    learning_rate_factor: float = 1
     """What the learning rate is multiplied with."""
     fit: Fit
     why: tuple[str, ...] = ()
@@ -52,11 +53,6 @@ class Decision(BaseModel):
         """Flat, with `why` at the end."""
         parts = {"method": self.method, "learning_rate_factor": self.learning_rate_factor, **self.fit.model_dump()}
         return {**parts, "why": list(self.why)}
-
-    @property
-    def is_fallback(self) -> bool:
-        """Whether weights are not all trained though nobody asked for that."""
-        return self.learning_rate_factor != 1
 
     def smaller(self) -> "Decision | None":
         """The same with less in memory at once, down to one example whose activations are computed again."""

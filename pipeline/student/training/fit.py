@@ -21,6 +21,8 @@ USED_SHARE = 0.9
 """Of the free memory, the share that is reckoned with: allocators cut it into pieces that do not all fit."""
 ADAPTER_RATE = 10
 """How much higher the learning rate of adapters is where they stand in for all weights unasked."""
+HIGHEST_RATE = 1e-3
+"""But no higher than this by our own doing: some recipes' rates are high for all weights already."""
 RECOMPUTED = 4 / 3
 """Time of a step whose activations are computed again: two forward passes and a backward pass of twice their time."""
 NEARLY_LEAST = 1.05
@@ -82,8 +84,10 @@ def decide(machine: Machine, size: Size, lengths: Lengths, wishes: Wishes) -> De
         processes=processes,
         threads=max(1, machine.cores // processes) if machine.kind == "cpu" else None,
     )
+    stands_in = wishes.method == "auto" and best.way.method != "full"
+    factor = _rate_factor(wishes.learning_rate) if stands_in else 1
     why = (
-        _method_why(choice, wishes),
+        _method_why(choice, factor, wishes),
         dtype_why,
         _micro_batch_why(best, sizes[best.micro_batch_size], lengths, wishes, share),
         _checkpointing_why(choice, wishes),
@@ -91,8 +95,7 @@ def decide(machine: Machine, size: Size, lengths: Lengths, wishes: Wishes) -> De
         _liger_why(liger, machine, wishes),
         f"processes {processes}: {'one a device' if wishes.processes is None else ASKED}",
     )
-    stands_in = wishes.method == "auto" and best.way.method != "full"
-    return Decision(method=best.way.method, learning_rate_factor=ADAPTER_RATE if stands_in else 1, fit=fit, why=why)
+    return Decision(method=best.way.method, learning_rate_factor=factor, fit=fit, why=why)
 
 
 def share_of(batch_size: int, processes: int) -> int:
@@ -205,10 +208,14 @@ def _candidates(
             yield _Candidate(one, micro, needed, cost * (RECOMPUTED if checkpointing else 1))
 
 
-def _method_why(choice: _Choice, wishes: Wishes) -> str:
+def _rate_factor(rate: float) -> float:
+    return max(1, min(ADAPTER_RATE, round(HIGHEST_RATE / rate, 3)))
+
+
+def _method_why(choice: _Choice, factor: float, wishes: Wishes) -> str:
     method, takes = choice.best.way.method, f"takes {told_bytes(choice.best.needed_bytes)}"
     if wishes.method == "auto" and method != "full":
-        takes = f"{', '.join(choice.refused)}; this {takes}. The learning rate is {ADAPTER_RATE} times as high"
+        takes = f"{', '.join(choice.refused)}; this {takes}. The learning rate is {factor:g} times as high"
     elif wishes.method != "auto":
         takes = f"{ASKED}; it {takes}"
     else:

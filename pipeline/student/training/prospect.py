@@ -5,10 +5,11 @@ from math import ceil
 from pathlib import Path
 
 from pipeline.errors import UsageError
-from pipeline.rows import Example
+from pipeline.rows import Example, Message
 from pipeline.stage import Rows
 from pipeline.status import size as told_bytes
 from pipeline.student import load
+from pipeline.student.proof import prove_template
 from pipeline.student.text import IGNORED, encode
 from pipeline.student.training import fit
 from pipeline.student.training.batching import Lengths
@@ -19,6 +20,8 @@ from pipeline.student.training.machine import Machine, look
 
 MEASURED = 2000
 """Most examples that are tokenised to tell how long they are; of more, an even sample and the longest texts."""
+QUESTION = (Message(role="user", content="What is to be done?"),)
+"""The plainest prompt there is; what does not stand the proof with it stands it with none."""
 LONGEST = 50
 """Of them, the longest texts."""
 
@@ -37,7 +40,7 @@ def told(
         wishes: what the user wants.
 
     Raises:
-        PipelineError: the student cannot be found or loaded, or a wish cannot be met.
+        PipelineError: the student cannot be found or loaded, its chat template is not sound, or a wish cannot be met.
     """
     try:
         machine, weights = look(), load.find(model, base)
@@ -47,9 +50,11 @@ def told(
     fit.check(machine, size, wishes)
     first = f"{told_bytes(machine.free_bytes)} free ({machine.kind}), {size.parameters / 1e6:,.0f} M parameters"
     limit = min(size.context, max_tokens or size.context)
+    tokenizer = load.load_tokenizer(weights)
+    prove_template(tokenizer, QUESTION)
     if rows is None:
         return [first, *_by_method(machine, size, limit, wishes)]
-    lengths = _lengths(load.load_tokenizer(weights), rows, limit, how)
+    lengths = _lengths(tokenizer, rows, limit, how)
     if not lengths.tokens:
         return [first, f"no example of at most {limit} tokens"]
     return [first, *fit.decide(machine, size, lengths, wishes).why]
