@@ -21,7 +21,7 @@ task_categories:
 # {count:,} examples for supervised fine-tuning
 
 `prompt` and `completion` are chats: `datasets.load_dataset` opens this folder, and TRL's `SFTTrainer` takes the rows
-as they are, the prompt masked. The completions were written by a model, not by people. Each row leads back:
+as they are, the prompt masked. A model wrote the completions, but for gold answers. Each row leads back:
 `python -m pipeline lineage ID --run {run}` shows its problem and, by its `keys`, the requests and raw replies in the
 ledger with their dates and prices.
 

@@ -193,9 +193,8 @@ class Evaluate(Stage):
             written.add(texts, Took(seconds))
         if not lacking:
             return written
-        work.progress.say(
-            f"{lacking} of {len(problems)} held-out problems have no recorded reply: no teacher is compared"
-        )
+        too_few = "no recorded reply" if self.samples == 1 else f"fewer than {self.samples} recorded replies"
+        work.progress.say(f"{lacking} of {len(problems)} held-out problems have {too_few}: no teacher is compared")
         return None
 
     def _judged(self, problems: Sequence[Problem], name: Model, written: Written, base: Path) -> Iterator[Prediction]:

@@ -208,7 +208,10 @@ def _from_pretrained(kind: Any, weights: Weights, **options: Any) -> Any:
         with silence:
             return kind.from_pretrained(weights.name, **weights.options, **options)
     except (OSError, ValueError) as error:
-        raise StageError(
-            f"cannot load {weights.gguf_file or weights.name}: {str(error).splitlines()[0][:200]}",
-            "check the name of the model, the network, and HF_TOKEN for a gated model",
-        ) from error
+        hint = "check the name of the model, the network, and HF_TOKEN for a gated model"
+        if weights.gguf_file:
+            hint = "check that the file is whole, and of a kind of model that transformers knows"
+        elif Path(weights.name).is_dir():
+            hint = "the folder must hold what save_pretrained writes, of the model and of its tokenizer"
+        told = " ".join(str(error).split())[:200]
+        raise StageError(f"cannot load {weights.gguf_file or weights.name}: {told}", hint) from error
