@@ -18,6 +18,7 @@ from pipeline.teacher.disk import network_kind
 from pipeline.teacher.keys import Teacher, address, record_of
 from pipeline.teacher.ledger.entries import Intent, Outcome, Sample
 from pipeline.teacher.ledger.ledger import Ledger
+from pipeline.teacher.limits.headers import retry_after
 
 URL = "https://api.example.com/v1"
 ASKED = Request(messages=(Message(role="user", content="What is 4 + 3?"),), temperature=0.7, max_tokens=100, seed=1)
@@ -283,7 +284,7 @@ def test_tokens_are_those_that_the_server_told(
     ],
 )
 def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float) -> None:
-    assert dialect.retry_after(value, now=60.0) == seconds
+    assert retry_after(value, now=60.0) == seconds
 
 
 def test_a_provider_message_is_cut_to_one_line() -> None:

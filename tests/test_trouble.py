@@ -13,8 +13,8 @@ from pipeline.errors import StageError, TeacherError
 from pipeline.rows import Message
 from pipeline.stage import Conversation, Reply, Request
 from pipeline.teacher import Teachers
-from pipeline.teacher.dialect import retry_after
 from pipeline.teacher.limits.gate import Clock
+from pipeline.teacher.limits.headers import retry_after
 from tests.fake_teacher import Behaviour, FakeTeacher
 from tests.test_teacher import Asking, Heard, texts
 

@@ -1,11 +1,9 @@
 """What is sent to an OpenAI-compatible API and what its answers mean; pure, so that stored bodies are read anew."""
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -48,9 +46,6 @@ MOST_TOKENS = 100_000_000
 
 TOO_LARGE = re.compile(r"request too large|too large for|must be reduced", re.IGNORECASE)
 """A 429 that says this is about one request, which no waiting lets in."""
-
-DATES_FROM = 1e9
-"""Retry-After above this is no number of seconds."""
 
 Kind = Literal["reply", "refused", "failed", "fatal"]
 
@@ -225,23 +220,6 @@ def parse(raw: bytes) -> dict[str, Any] | None:
     if isinstance(payload, list) and len(payload) == 1:  # so does Gemini wrap its errors
         payload = payload[0]
     return payload if isinstance(payload, dict) else None
-
-
-def retry_after(value: str | None, now: float) -> float:
-    """Seconds to wait that a Retry-After header asks for: a number, or a date against `now` in Unix time."""
-    if not value:
-        return 0.0
-    try:
-        seconds = float(value)
-    except ValueError:
-        pass
-    else:
-        seconds -= now if seconds > DATES_FROM else 0.0  # some send a date in Unix time
-        return max(0.0, seconds) if math.isfinite(seconds) else 0.0
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
-    except ValueError:
-        return 0.0
 
 
 def one_line(text: str, most: int = 200) -> str:

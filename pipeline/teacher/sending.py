@@ -19,7 +19,7 @@ from pipeline.teacher.keys import Wanted, messages_of
 from pipeline.teacher.ledger.entries import Intent, Outcome, Sample
 from pipeline.teacher.ledger.ledger import Ledger
 from pipeline.teacher.limits.gate import Gate
-from pipeline.teacher.limits.headers import is_busy
+from pipeline.teacher.limits.headers import is_busy, retry_after
 from pipeline.teacher.limits.limits import Change
 from pipeline.teacher.manner import Manner
 from pipeline.teacher.prices import Rates, usd
@@ -182,7 +182,7 @@ class Sender:
         if verdict.kind == "fatal" and not (answer.status == 200 and self.standing.answered):
             raise self.standing.fatal(verdict)
         message = self.standing.told(verdict.message)
-        wait_seconds = dialect.retry_after(headers.get("retry-after"), time.time())
+        wait_seconds = retry_after(headers.get("retry-after"), time.time())
         if is_busy(answer.status or 0, headers) and not sent.is_odd:
             self._wait(sent, message, wait_seconds)
         self._fail(sent, message, wait_seconds)

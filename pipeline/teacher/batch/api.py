@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar
 
 from pipeline.errors import TeacherError, UsageError
 from pipeline.teacher import dialect
+from pipeline.teacher.limits.headers import retry_after
 from pipeline.teacher.retrying import FailedError, Patience
 from pipeline.teacher.standing import Standing
 from pipeline.teacher.transport import Transport
@@ -230,7 +231,7 @@ class BatchApi:
         if answer.status_code in (404, 405, 501):
             return GoneError(verdict.message)
         if verdict.kind == "failed":
-            return FailedError(verdict.message, dialect.retry_after(answer.headers.get("retry-after"), time.time()))
+            return FailedError(verdict.message, retry_after(answer.headers.get("retry-after"), time.time()))
         if verdict.kind == "fatal":
             return self._standing.fatal(verdict)
         return TeacherError(f"{self._who}: {self._standing.told(verdict.message)}", "nothing that was paid for is lost")

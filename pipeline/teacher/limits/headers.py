@@ -1,8 +1,9 @@
-"""What an answer's status and headers say of a server's limits."""
+"""What an answer's status and headers say of a server's limits, and of when it takes more."""
 
 import math
 import re
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Literal
 
 Unit = Literal["requests", "tokens"]
@@ -11,6 +12,9 @@ UNITS: tuple[Unit, Unit] = ("requests", "tokens")
 MOST_RESET_SECONDS = 61.0
 """Of a limit a minute; a second of grace for rounding."""
 DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
+
+DATES_FROM = 1e9
+"""Retry-After above this is no number of seconds."""
 
 
 def is_busy(status: int, headers: Mapping[str, str]) -> bool:
@@ -44,6 +48,23 @@ def seconds_of(duration: str) -> float | None:
         return None
     hours, minutes, seconds, milliseconds = (float(part or 0) for part in parts.groups())
     return 3600 * hours + 60 * minutes + seconds + milliseconds / 1000
+
+
+def retry_after(value: str | None, now: float) -> float:
+    """Seconds to wait that a Retry-After header asks for: a number, or a date against `now` in Unix time."""
+    if not value:
+        return 0.0
+    try:
+        seconds = float(value)
+    except ValueError:
+        pass
+    else:
+        seconds -= now if seconds > DATES_FROM else 0.0  # some send a date in Unix time
+        return max(0.0, seconds) if math.isfinite(seconds) else 0.0
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+    except ValueError:
+        return 0.0
 
 
 def _number(text: str | None) -> float | None:
