@@ -29,10 +29,12 @@ ROWS = tiny_student.sums(13)
 WAIT_SECONDS = 120
 
 TRAINING = """
+import signal
 import sys
 from pathlib import Path
 from tests.made import run
 from tests.test_processes import ROWS, stage, telling
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background without it
 run(stage(Path(sys.argv[1]), epochs=24), ROWS, telling(Path(sys.argv[2]), lambda event: print(*event, flush=True)))
 """
 
