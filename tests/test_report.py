@@ -454,6 +454,17 @@ def test_several_sets_of_several_samples_are_shown_apart_with_what_they_took(tmp
     assert lines[-1].startswith("By set: gained on sums<&>")
 
 
+@pytest.mark.parametrize(("p", "is_told"), [(0.01, False), (0.12, True)])
+def test_a_gain_that_the_exact_test_leaves_to_chance_says_so(tmp_path: Path, p: float, is_told: bool) -> None:
+    folder = run_folder(tmp_path)
+    path = folder / "evaluate" / "scores.json"
+    gain = json.loads(path.read_text(encoding="utf-8"))["gain"]
+    change(path, gain={**gain, "p": p})
+    text = " ".join(report(folder).texts)
+    assert f"McNemar's exact p = {p}" in text
+    assert ("this stricter test still allows chance" in text) == is_told
+
+
 def test_several_sets_are_shown_without_a_teacher_too(tmp_path: Path) -> None:
     folder = run_folder(tmp_path)
     sample_several(folder)
